@@ -1,0 +1,194 @@
+"""Configuration of the data side: sources, knowledge base, unfolding, segments, alignment."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pipeline.config.base import Section
+from pipeline.config.names import glob_pattern, identifier, instant, sql_name
+
+Name = Annotated[str, AfterValidator(identifier)]
+SqlName = Annotated[str, AfterValidator(sql_name)]
+Glob = Annotated[str, AfterValidator(glob_pattern)]
+Instant = Annotated[str, AfterValidator(instant)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Table(Section):
+    """Where rows are read from. `path` may hold {data} and {workdir}."""
+
+    format: Literal["parquet", "csv", "json", "delta"] = "parquet"
+    path: str
+    options: dict[str, str] = {}
+    """Options of Spark's reader, such as {header: "true", sep: "\\t"}."""
+    rename: dict[str, str] = {}
+    """Column as it is in the file -> name to use, for columns whose names are awkward in SQL."""
+    types: dict[str, str] = {}
+    """Column -> Spark SQL type. A value that does not convert sends its row to the quarantine."""
+
+
+class Rule(Section):
+    """How a source's rows become concepts `source.rule=value` (MetaCon section 3)."""
+
+    name: Name
+    kind: Literal["field", "multi", "map", "number", "time", "recency", "path"]
+    """field: one value. multi: an array, or a string split by `separator`. map: key -> value pairs.
+    number: log-rounded. time: `part` of the event time. recency: log2 days from the event to the cutoff.
+    path: the values that `path` reaches in the knowledge base from `column`."""
+    column: str | None = None
+    """A column or nested field (`device.os`); not needed for time and recency."""
+    separator: str | None = None
+    part: Literal["hour", "weekday", "month"] = "hour"
+    path: str | None = None
+    """Hops through the knowledge base, `/` between them, `^` before an inverse one: `made_by/in_topic/^likes`."""
+    base: float = Field(default=2.0, gt=1)
+    """number: values are rounded to whole powers of this base."""
+    weight: str | None = None
+    """A numeric column whose value is each event's weight (default: 1 an event; for a map, its value when numeric)."""
+    aggregate: Literal["count", "sum", "max", "binary", "decay"] = "count"
+    half_life: float | None = Field(default=None, gt=0)
+    """decay: half-life in days."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Rule:
+        if self.kind not in ("time", "recency") and not self.column:
+            raise ValueError(f"rule {self.name}: kind {self.kind} needs a column")
+        if self.kind == "path" and not self.path:
+            raise ValueError(f"rule {self.name}: kind path needs a path, such as made_by/in_topic")
+        if self.aggregate == "decay" and self.half_life is None:
+            raise ValueError(f"rule {self.name}: aggregate decay needs a half_life in days")
+        return self
+
+
+class Source(Table):
+    """An event source of any schema."""
+
+    name: Name
+    entity: str
+    """The column that names the entity."""
+    time: str | None = None
+    """The column of the event time; none for a static source (a profile), whose rows count at any cutoff."""
+    time_unit: Literal["timestamp", "seconds", "milliseconds"] = "timestamp"
+    where: str | None = None
+    """A Spark SQL condition: other rows are left out."""
+    rules: list[Rule] = []
+
+
+class KnowledgeBase(Table):
+    """Triples (head, relation, tail)."""
+
+    head: str = "head"
+    relation: str = "relation"
+    tail: str = "tail"
+
+
+class Vocabulary(Section):
+    min_entities: int = Field(default=5, ge=1)
+    """Concepts of fewer entities are dropped (exact vocabulary)."""
+    kind: Literal["exact", "hashed"] = "exact"
+    bits: int = Field(default=20, ge=4, le=30)
+    """hashed: concept ids are xxhash64 into 2^bits."""
+
+
+class Unfold(Section):
+    start: Instant | None = None
+    """Features come from [start, cutoff); none: from the first event on."""
+    cutoff: Instant | None = None
+    """Features are before, labels from the cutoff on; none only where every source is static."""
+    horizon_days: float = Field(default=7, gt=0)
+    """Labels come from [cutoff, cutoff + horizon)."""
+    transform: Literal["none", "log1p", "tfidf"] = "log1p"
+    vocabulary: Vocabulary = Vocabulary()
+    salt: int = Field(default=8, ge=1)
+    """Aggregations run in two phases with this many salts, so that one heavy key does not hold a task up."""
+
+
+class Label(Section):
+    """How a segment's label is found: an expression over a source, or a label table."""
+
+    source: str | None = None
+    expression: str | None = None
+    """Spark SQL over the source's rows in [cutoff, cutoff + horizon) (all rows of a static source)."""
+    aggregate: Literal["any", "max", "sum", "count", "last"] = "any"
+    """How an entity's rows make one label: any: 1 where the condition holds for a row."""
+    table: str | None = None
+    """The name of a label table."""
+    segment: str | None = None
+    """The segment's name in the label table, where it differs."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Label:
+        if (self.table is None) == (self.expression is None):
+            raise ValueError("a label needs either expression (with source) or table")
+        if self.expression is not None and self.source is None:
+            raise ValueError("a label expression needs its source")
+        return self
+
+
+class Segment(Section):
+    """A segment to predict. With `for_each: {value: [a, b]}` one segment a value, `{value}` filled in everywhere."""
+
+    name: str
+    kind: Literal["binary", "multiclass", "regression"] = "binary"
+    classes: list[str] = []
+    """multiclass: the label values in order."""
+    label: Label
+    sample_space: str = "all"
+    """Who is predicted. all: every entity with features. labelled: entities with a row in the label's
+    source or table. Else a Spark SQL condition on the label source's rows: entities where it holds for a row."""
+    own: list[Glob] = []
+    """Globs of concepts that are this very label."""
+    mask: list[Glob] = []
+    """Globs of families that determine the label, such as profile.age=*."""
+    group: str | None = None
+    """A name to average results over (default: niche, mid or large, by positives in the support)."""
+    for_each: dict[str, list[str]] = {}
+
+
+class LabelTable(Table):
+    """Labels as rows (entity, segment, label)."""
+
+    name: Name
+    entity: str = "entity_id"
+    segment: str = "segment"
+    label: str = "label"
+    on_unknown_entity: Literal["fail", "quarantine"] = "fail"
+
+
+class SplitBy(Section):
+    """A split that the data brings along: entities whose `column` in `source` is one of `query` are the query split."""
+
+    source: str
+    column: str
+    query: list[str]
+
+
+class Split(Section):
+    query: Fraction = 1 / 3
+    validation: Fraction = 0.1
+    """Share of the support that becomes validation."""
+    seed: int = 0
+    by: SplitBy | None = None
+
+
+class Masks(Section):
+    implication: bool = True
+    """Test every concept for implying a label."""
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    """Family-wise error: a concept counts as implying when chance purity < alpha / vocabulary size."""
+
+
+class Shards(Section):
+    rows_per_group: int = Field(default=8192, ge=1)
+    rows_per_file: int = Field(default=262144, ge=1)
+    seed: int = 0
+
+
+class Align(Section):
+    split: Split = Split()
+    masks: Masks = Masks()
+    shards: Shards = Shards()
+    on_degenerate: Literal["skip", "fail"] = "fail"
+    """A segment with no positives or only one class in the support: leave it out, or stop."""

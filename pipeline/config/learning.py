@@ -1,0 +1,98 @@
+"""Configuration of the learning side: model, training, evaluation, scoring."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from pipeline.config.base import Section
+from pipeline.config.data import Fraction, SqlName
+from pipeline.config.names import identifier
+
+
+class Model(Section):
+    """Which model, and its own settings (checked against the model's constructor)."""
+
+    name: str = "metaaug"
+    settings: dict[str, Any] = {}
+    """Keyword arguments of the model, such as {experts: 3, expert_layers: 6, expert_width: 512}."""
+
+
+class Auxiliary(Section):
+    """Masked-concept tasks (MetaCon section 6): predict whether a hidden concept was there."""
+
+    tasks: int = Field(default=1000, ge=0)
+    """How many concepts, the most frequent ones; 0: none."""
+    weight: float = Field(default=0.05, ge=0)
+
+
+class Train(Section):
+    launcher: Literal["process", "horovodrun", "spark"] = "process"
+    ranks: int = Field(default=1, ge=1)
+    threads: int | None = Field(default=None, ge=1)
+    """Torch threads a rank (default: cores / ranks)."""
+    lanes: int = Field(default=4, ge=1)
+    """The global batch is made of this many lanes whatever the number of ranks; ranks must divide it."""
+    reader: Literal["petastorm", "pyarrow"] = "pyarrow"
+    seed: int = 0
+    epochs: int = Field(default=15, ge=0)
+    batch_size: int = Field(default=1024, ge=1)
+    """Rows of a global batch, over all ranks."""
+    learning_rate: float = Field(default=3e-3, gt=0)
+    weight_decay: float = Field(default=0.3, ge=0)
+    """On all but embeddings, biases and norms."""
+    warmup: Fraction = 0.05
+    """Share of all steps."""
+    clip_norm: float | None = Field(default=1.0, gt=0)
+    ema: float | None = Field(default=0.99, gt=0, lt=1)
+    hide: Fraction = 0.6
+    """A random share, uniform in [0, hide), of each row's concepts is hidden in every step."""
+    task_weighting: Literal["none", "balanced"] = "balanced"
+    """balanced: each binary task's loss is weighted by (p(1-p))^-1/2, p its share of positives."""
+    auxiliary: Auxiliary = Auxiliary()
+    sparse_embeddings: Literal["auto", "always", "never"] = "auto"
+    """auto: sparse embedding gradients for vocabularies over 50,000."""
+    embedding_start: Literal["random", "correspondence"] = "correspondence"
+    """correspondence: concept embeddings start from a truncated SVD of the support's concepts."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 on a GPU that has it, float32 elsewhere."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after this many epochs without a better validation AUC."""
+    select_by: Literal["mean", "niche"] = "mean"
+    """Which mean validation AUC picks the epoch that is kept."""
+    checkpoint_every: int = Field(default=500, ge=1)
+    """Steps."""
+    resume: bool = True
+    fault: str | None = None
+    """Tests only: where the process is to be killed, such as step:120:rank:1."""
+
+
+class Evaluate(Section):
+    niche_positives: int = Field(default=200, ge=1)
+    """A binary segment with at most this many positives in the support counts as niche, up to 10x as mid."""
+    baselines: list[Literal["logistic_regression", "lightgbm"]] = ["logistic_regression", "lightgbm"]
+    oracle: str | None = None
+    """A Parquet folder (entity_id, segment probabilities) with the true probabilities of simulated data."""
+    threshold: Literal["f1", "accuracy", "kappa", "prevalence"] = "f1"
+    """What the decision threshold of each segment is chosen for, on validation."""
+
+
+class Score(Section):
+    run_id: Annotated[str, AfterValidator(identifier)] = "run"
+    run_date: str | None = None
+    """The partition, YYYY-MM-DD (default: the date of the cutoff, else today)."""
+    table: SqlName = "predictions"
+    batch_rows: int = Field(default=4096, ge=1)
+    partitions: int | None = Field(default=None, ge=1)
+
+
+class Simulate(Section):
+    """The simulated world (design: latent factors drive events and labels)."""
+
+    entities: int = Field(default=20_000, ge=100)
+    seed: int = 0
+    events_per_entity: float = Field(default=55, gt=0)
+    niche_positives: tuple[int, int] = (20, 200)
+    block: int = Field(default=2048, ge=1)
+    """Entities a block: the unit of reproducible random numbers."""

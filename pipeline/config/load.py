@@ -1,0 +1,146 @@
+"""Reading configuration: files, includes, overrides, and errors a person can act on."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from pipeline.config.schema import Config
+from pipeline.errors import UserError
+
+
+def load_config(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> Config:
+    """Read YAML files in order, later ones over earlier ones, then `key.path=value` overrides.
+
+    A file may name others to read first under `include:`, relative to itself.
+    Raises UserError naming the file or key and, for a misspelt key, the nearest known one.
+    """
+    merged: dict[str, Any] = {}
+    for path in paths:
+        merged = _merge(merged, _read(Path(path), ()))
+    for override in overrides:
+        merged = _merge(merged, _override(override))
+    merged["segments"] = [one for each in merged.get("segments") or [] for one in _expand(each)]
+    try:
+        config = Config.model_validate(merged)
+    except ValidationError as error:
+        raise UserError(_explain(error, merged)) from None
+    names = {"name": config.run.name, "data": config.run.data}
+    workdir = config.run.workdir.format_map(names)
+    return config.model_copy(update={"run": config.run.model_copy(update={"workdir": workdir})})
+
+
+def to_yaml(config: Config) -> str:
+    """The resolved configuration, defaults included, as YAML."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in above:
+        raise UserError(f"{path}: includes itself; take the include out")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such configuration file") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: cannot be read as YAML: {error}") from None
+    content = content or {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: a configuration is a mapping of sections, not a {type(content).__name__}")
+    included = content.pop("include", [])
+    merged: dict[str, Any] = {}
+    for name in [included] if isinstance(included, str) else included:
+        merged = _merge(merged, _read(path.parent / name, (*above, path.resolve())))
+    return _merge(merged, content)
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Mappings merge key by key; everything else, lists too, is replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _override(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not all(key.split(".")):
+        raise UserError(f"--set {text}: write it as section.key=value")
+    try:
+        nested = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {text}: the value is not YAML: {error}") from None
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    return nested
+
+
+def _expand(segment: Any) -> list[Any]:
+    """A segment with `for_each` stands for one segment a combination of values."""
+    if not isinstance(segment, dict) or not isinstance(segment.get("for_each"), dict):
+        return [segment]
+    axes = segment["for_each"]
+    template = {key: value for key, value in segment.items() if key != "for_each"}
+    combinations = itertools.product(*([str(v) for v in values] for values in axes.values()))
+    return [_fill(template, dict(zip(axes, values, strict=True))) for values in combinations]
+
+
+def _fill(template: Any, values: dict[str, str]) -> Any:
+    if isinstance(template, str):
+        for name, value in values.items():
+            template = template.replace("{" + name + "}", value)
+        return template
+    if isinstance(template, dict):
+        return {key: _fill(value, values) for key, value in template.items()}
+    if isinstance(template, list):
+        return [_fill(item, values) for item in template]
+    return template
+
+
+def _explain(error: ValidationError, content: dict[str, Any]) -> str:
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"]) or "configuration"
+        if problem["type"] == "extra_forbidden":
+            key = str(problem["loc"][-1])
+            known = _keys_at(problem["loc"][:-1])
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+            hint = f"; did you mean {near[0]!r}? known: {', '.join(known)}" if near else ""
+            lines.append(f"{where}: unknown key {key!r}{hint}")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            given = problem.get("input")
+            shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+            lines.append(f"{where}: {message}{shown}")
+    return "configuration refused:\n  " + "\n  ".join(lines)
+
+
+def _keys_at(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the schema knows at a location."""
+    section: Any = Config
+    for part in location:
+        if isinstance(part, int):
+            continue
+        fields = section.model_fields if isinstance(section, type) and issubclass(section, BaseModel) else {}
+        if part not in fields:
+            return []
+        section = _section_of(fields[part].annotation)
+    return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+
+
+def _section_of(annotation: Any) -> Any:
+    """The Section inside `Section | None` or `list[Section]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _section_of(argument)
+        if found is not None:
+            return found
+    return None

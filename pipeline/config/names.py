@@ -1,0 +1,43 @@
+"""Checks of names, globs and instants that users write."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def identifier(name: str) -> str:
+    """A plain name: letters, digits, underscore; not starting with a digit. Raises ValueError."""
+    if not _IDENTIFIER.fullmatch(name):
+        raise ValueError(f"{name!r} is not a plain name: use letters, digits and underscores")
+    return name
+
+
+def sql_name(name: str) -> str:
+    """A table name of one to three plain parts, `catalog.schema.table`. Raises ValueError."""
+    parts = name.split(".")
+    if len(parts) > 3 or not all(_IDENTIFIER.fullmatch(part) for part in parts):
+        raise ValueError(
+            f"{name!r} is not a safe table name: one to three parts of letters, digits and underscores, joined by dots"
+        )
+    return name
+
+
+def glob_pattern(pattern: str) -> str:
+    """A glob over concept names, `*` and `?` only. Raises ValueError when it would match everything."""
+    if not pattern.strip("*?"):
+        raise ValueError(f"the glob {pattern!r} matches every concept")
+    return pattern
+
+
+def instant(text: str) -> str:
+    """An ISO date or time, read as UTC, kept as `YYYY-MM-DD HH:MM:SS`. Raises ValueError."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a date or time such as 2026-03-01 or 2026-03-01T06:00:00") from None
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(timezone.utc).replace(tzinfo=None)
+    return moment.isoformat(sep=" ", timespec="seconds")

@@ -1,0 +1,78 @@
+"""The whole configuration of a run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pipeline.config.base import Section
+from pipeline.config.data import Align, KnowledgeBase, LabelTable, Segment, Source, Unfold
+from pipeline.config.learning import Evaluate, Model, Score, Simulate, Train
+from pipeline.config.names import identifier
+
+
+class Run(Section):
+    name: Annotated[str, AfterValidator(identifier)] = "run"
+    workdir: str = "out/{name}"
+    """Everything the run writes; on a cluster a path that all nodes see. May hold {name}."""
+    data: str = "data"
+    """What {data} stands for in paths."""
+
+
+class Spark(Section):
+    master: str | None = None
+    """None: what spark-submit says, else local[*]."""
+    tables: Literal["delta", "parquet"] = "delta"
+    shuffle_partitions: int = Field(default=4, ge=1)
+    driver_memory: str = "4g"
+    settings: dict[str, str] = {}
+
+
+class Prepare(Section):
+    """A raw file format that Spark cannot read by itself, made into events first."""
+
+    dataset: Literal["none", "adult", "a9a"] = "none"
+
+
+class Config(Section):
+    """A run: every stage reads its own section."""
+
+    run: Run = Run()
+    spark: Spark = Spark()
+    simulate: Simulate | None = None
+    prepare: Prepare = Prepare()
+    sources: list[Source] = []
+    knowledge_base: KnowledgeBase | None = None
+    unfold: Unfold = Unfold()
+    label_tables: list[LabelTable] = []
+    segments: list[Segment] = []
+    align: Align = Align()
+    model: Model = Model()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    score: Score = Score()
+
+    @model_validator(mode="after")
+    def _references(self) -> Config:
+        for what, names in (
+            ("source", [source.name for source in self.sources]),
+            ("label table", [table.name for table in self.label_tables]),
+            ("segment", [segment.name for segment in self.segments]),
+        ):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"duplicate {what} name: {', '.join(twice)}; each {what} needs a name of its own")
+        sources = {source.name for source in self.sources}
+        tables = {table.name for table in self.label_tables}
+        for segment in self.segments:
+            _known(segment.label.source, sources, f"segment {segment.name}: label source")
+            _known(segment.label.table, tables, f"segment {segment.name}: label table")
+        if self.align.split.by is not None:
+            _known(self.align.split.by.source, sources, "align.split.by: source")
+        return self
+
+
+def _known(name: str | None, names: set[str], what: str) -> None:
+    if name is not None and name not in names:
+        raise ValueError(f"{what} {name!r} is not declared; declared: {', '.join(sorted(names)) or 'none'}")

@@ -1,0 +1,50 @@
+"""What every entry in jobs/ does: options, logging, errors, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from pipeline.config import Config, load_config, to_yaml
+from pipeline.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+def main(description: str, run: Callable[[Config], None], arguments: Sequence[str] | None = None) -> None:
+    """Read the configuration, run a stage, and exit: 0 done, 2 bad input (a message, no traceback), 1 a defect."""
+    options = _parser(description).parse_args(arguments)
+    logging.basicConfig(
+        level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    try:
+        config = load_config(options.config, options.set)
+        if options.print_config:
+            sys.stdout.write(to_yaml(config))
+            return
+        run(config)
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.flush()
+        raise SystemExit(2) from None
+
+
+def _parser(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(
+        "--config", action="append", required=True, metavar="YAML", help="configuration; given again, later files win"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override one key, as in train.epochs=3"
+    )
+    parser.add_argument("--print-config", action="store_true", help="show the resolved configuration and exit")
+    parser.add_argument(
+        "--log-level",
+        default=os.environ.get("METACON_LOG_LEVEL", "info"),
+        choices=["debug", "info", "warning", "error"],
+        help="default: info",
+    )
+    return parser
