@@ -23,7 +23,8 @@ POINTER = "CURRENT"
 def new_generation(root: Path, name: str) -> Iterator[Path]:
     """A folder to write into; on leaving without an exception it becomes generation `name`, and CURRENT.
 
-    A generation of that name that stands already is replaced. Older generations are removed after the switch.
+    Where a generation of that name stands already the new one gets a number behind it. The generation that was
+    current is kept, for those who still read it; older ones are removed after the switch.
     Raises UserError when root cannot be written.
     """
     try:
@@ -36,16 +37,15 @@ def new_generation(root: Path, name: str) -> Iterator[Path]:
         raise UserError(f"{root}: cannot be written ({error.strerror}); check run.workdir") from None
     yield folder
     final = root / name
-    if final.exists():
-        aside = root / f".writing-old-{name}-{os.getpid()}"
-        os.replace(final, aside)
-        os.replace(folder, final)
-        shutil.rmtree(aside)
-    else:
-        os.replace(folder, final)
-    _point(root, name)
+    repeat = 1
+    while final.exists():
+        repeat += 1
+        final = root / f"{name}-{repeat}"
+    previous = (root / POINTER).read_text(encoding="utf-8").strip() if (root / POINTER).exists() else None
+    os.replace(folder, final)
+    _point(root, final.name)
     for other in root.iterdir():
-        if other.is_dir() and other.name != name:
+        if other.is_dir() and other.name not in (final.name, previous):
             shutil.rmtree(other)
 
 

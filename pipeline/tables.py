@@ -1,0 +1,62 @@
+"""The table catalogue of a run: named Delta (default) or Parquet tables, replaced atomically."""
+
+from __future__ import annotations
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, SparkSession
+
+from pipeline.config import Config
+from pipeline.config.names import identifier
+from pipeline.errors import UserError
+from pipeline.generations import current_generation, new_generation
+from pipeline.layout import Layout
+
+
+class Tables:
+    """Tables by name, one folder each under `tables/`.
+
+    Delta tables are replaced by a transaction, Parquet ones as generations: a reader sees the old table or the
+    new one, never part of one. One writer at a time on a local disk.
+    """
+
+    def __init__(self, config: Config, spark: SparkSession) -> None:
+        self._format = config.spark.tables
+        self._spark = spark
+        self._root = Layout.of(config).tables
+
+    def path(self, name: str) -> str:
+        """The folder of a table. Raises ValueError for an unsafe name."""
+        return str((self._root / identifier(name)).absolute())
+
+    def exists(self, name: str) -> bool:
+        folder = self._root / identifier(name)
+        return (folder / "_delta_log").is_dir() if self._format == "delta" else (folder / "CURRENT").is_file()
+
+    def read(self, name: str, stage: str = "an earlier") -> DataFrame:
+        """A table. Raises UserError, naming the stage that writes it, where it does not stand."""
+        if not self.exists(name):
+            raise UserError(f"{self.path(name)}: no table {name} here; run {stage} stage first")
+        if self._format == "delta":
+            return self._spark.read.format("delta").load(self.path(name))
+        return self._spark.read.parquet(str(current_generation(self._root / name, f"table {name}", stage).absolute()))
+
+    def replace(self, name: str, rows_df: DataFrame) -> None:
+        """Write a table whole, in place of what stood there."""
+        if self._format == "delta":
+            writer = rows_df.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+            try:
+                writer.save(self.path(name))
+            except AnalysisException as error:
+                raise UserError(f"{self.path(name)}: cannot be written: {error}") from None
+        else:
+            with new_generation(self._root / identifier(name), "table") as folder:
+                rows_df.write.mode("overwrite").parquet(str(folder.absolute()))
+
+    def replace_where(self, name: str, rows_df: DataFrame, condition: str, partition_by: list[str]) -> None:
+        """Delta only: replace the rows that meet a condition, by one transaction; creates the table if need be."""
+        if self._format != "delta":
+            raise UserError(f"table {name}: replacing part of a table needs spark.tables: delta")
+        writer = rows_df.write.format("delta").mode("overwrite").partitionBy(*partition_by)
+        if self.exists(name):
+            writer = writer.option("replaceWhere", condition)
+        writer.save(self.path(name))
