@@ -1,0 +1,50 @@
+"""Shared fixtures: one Spark session for the whole run."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from pipeline.config import Config, load_config
+from pipeline.session import get_session
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    config = load_config([], ["spark.master=local[2]", "spark.shuffle_partitions=2", "run.name=tests"])
+    session = get_session(config)
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def make_config(tmp_path: Path):
+    """A configuration with its own working folder: make_config("train.epochs=2", sources=[...])."""
+
+    def make(*overrides: str, **sections: object) -> Config:
+        import yaml
+
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(sections), encoding="utf-8")
+        return load_config([path], [f"run.workdir={tmp_path / 'work'}", *overrides])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of the real data sets; tests that ask for it skip where there is none."""
+    for folder in (os.environ.get("DATA"), REPOSITORY / "data", REPOSITORY.parent / "shared" / "data"):
+        if folder and (Path(folder) / "a9a").is_dir():
+            return Path(folder)
+    pytest.skip("no real data: set DATA= or put it in data/ (see README)")
