@@ -1,0 +1,54 @@
+"""Which split an entity is in: a pure function of its id and a seed, the same for every task and every day."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from pipeline.config.data import Split
+
+SUPPORT, VALIDATION, QUERY = "support", "validation", "query"
+_BUCKETS = 2**52
+"""A double holds every integer up to 2^53, so bucket / _BUCKETS is exact."""
+
+
+def with_split(rows_df: DataFrame, split: Split, query_df: DataFrame | None = None) -> DataFrame:
+    """Add `split` (support, validation or query) to rows with an `entity_id`.
+
+    `query_df` (entity_id, distinct; see `query_entities`) is the query split that the data brings along
+    (`split.by`); the hash then only parts validation from support.
+    """
+    if split.by is None:
+        return rows_df.withColumn("split", split_of(F.col("entity_id"), split))
+    if query_df is None:
+        raise ValueError("split.by is set: with_split needs query_df, from query_entities")
+    marked_df = query_df.select("entity_id", F.lit(True).alias("_query"))
+    rest = F.when(uniform(F.col("entity_id"), split.seed) < split.validation, VALIDATION).otherwise(SUPPORT)
+    joined_df = rows_df.join(marked_df, "entity_id", "left")
+    return joined_df.withColumn("split", F.when(F.col("_query"), QUERY).otherwise(rest)).drop("_query")
+
+
+def split_of(entity: Column, split: Split) -> Column:
+    """The split by hash alone: [0, query) query, the first `validation` of the rest validation, then support."""
+    place = uniform(entity, split.seed)
+    return (
+        F.when(place < split.query, QUERY)
+        .when(place < split.query + (1 - split.query) * split.validation, VALIDATION)
+        .otherwise(SUPPORT)
+    )
+
+
+def uniform(entity: Column, seed: int) -> Column:
+    """A number in [0, 1) that depends on the entity id and the seed only."""
+    return F.pmod(F.xxhash64(entity, F.lit(seed)), F.lit(_BUCKETS)) / F.lit(float(_BUCKETS))
+
+
+def query_entities(source_df: DataFrame, split: Split) -> DataFrame | None:
+    """The entities (entity_id, distinct) that `split.by` makes the query split; None without `split.by`.
+
+    `source_df` holds the good rows of `split.by.source` as `pipeline.sources.read_source` gives them.
+    """
+    if split.by is None:
+        return None
+    wanted = F.col(split.by.column).cast("string").isin(split.by.query)
+    return source_df.where(wanted).select(F.col("_entity").alias("entity_id")).distinct()
