@@ -51,6 +51,9 @@ source="$work/horovod-$HOROVOD_VERSION"
 # torch >= 2.1 needs C++17 and its headers use C++20; Horovod asks for C++14.
 sed -i 's/CMAKE_CXX_STANDARD 14/CMAKE_CXX_STANDARD 20/' "$source/CMakeLists.txt" "$source/horovod/torch/CMakeLists.txt"
 
+# Horovod takes its own folder for a regular expression: a "+" in the path (torch2.12.1+cu130) puts the library elsewhere.
+sed -i 's|string(REGEX REPLACE "${PROJECT_SOURCE_DIR}(/)?" ""|string(REPLACE "${PROJECT_SOURCE_DIR}/" ""|' "$source/cmake/Utilities.cmake"
+
 export PATH="$(dirname "$python"):$PATH"
 export HOROVOD_WITH_PYTORCH=1 HOROVOD_WITHOUT_TENSORFLOW=1 HOROVOD_WITHOUT_MXNET=1
 export HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1
