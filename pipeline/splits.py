@@ -40,7 +40,7 @@ def split_of(entity: Column, split: Split) -> Column:
 
 def uniform(entity: Column, seed: int) -> Column:
     """A number in [0, 1) that depends on the entity id and the seed only."""
-    return F.pmod(F.xxhash64(entity, F.lit(seed)), F.lit(_BUCKETS)) / F.lit(float(_BUCKETS))
+    return F.pmod(F.xxhash64(entity, F.lit(seed).cast("long")), F.lit(_BUCKETS)) / F.lit(float(_BUCKETS))
 
 
 def query_entities(source_df: DataFrame, split: Split) -> DataFrame | None:
