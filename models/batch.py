@@ -1,12 +1,12 @@
 """The one contract between shards and models: rows of sparse concept vectors and (row, task, label) pairs.
 
-    row            0         1      2
-    concept_ids  [ 4 9 12 |  4  |  7 9 ]          row_offsets = [0, 3, 4, 6]
-    weights      [ .7 1 .7| 2.1 | .7 .7 ]
+row            0         1      2
+concept_ids  [ 4 9 12 |  4  |  7 9 ]          row_offsets = [0, 3, 4, 6]
+weights      [ .7 1 .7| 2.1 | .7 .7 ]
 
-    pair_rows  = [0, 0, 2]     row 0 is labelled for tasks 1 and 5, row 2 for task 1
-    pair_tasks = [1, 5, 1]
-    labels     = [0, 1, 1]
+pair_rows  = [0, 0, 2]     row 0 is labelled for tasks 1 and 5, row 2 for task 1
+pair_tasks = [1, 5, 1]
+labels     = [0, 1, 1]
 """
 
 from __future__ import annotations

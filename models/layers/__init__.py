@@ -1,0 +1,1 @@
+"""The parts MetaAug is made of; each file is one part."""

@@ -1,0 +1,53 @@
+"""Task gates: softmax(Gate_i(x)), the weight of each expert for each task (paper Eq 7)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from models.layers.groups import TaskGroups
+
+
+class Gates(nn.Module):
+    """One small network a task over the shared input: `hidden` units, or linear where hidden is 0.
+
+    The paper's gates read the concept vector; ours read its shared embedding x, as a gate of its own over 100,000
+    concepts would cost more than all the rest.
+    """
+
+    def __init__(self, tasks: int, experts: int, input_width: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.experts = experts
+        last = hidden or input_width
+        if hidden:
+            bound = math.sqrt(3 / input_width)
+            self.first = nn.Parameter(torch.empty(input_width, tasks, hidden).uniform_(-bound, bound))
+            self.first_bias = nn.Parameter(torch.zeros(tasks, hidden))
+        # Small, so that all experts begin with about equal weight for all tasks.
+        self.last = nn.Parameter(torch.randn(tasks, experts, last) * (0.1 / math.sqrt(last)))
+        self.last_bias = nn.Parameter(torch.zeros(tasks, experts))
+
+    def all_tasks(self, x: Tensor) -> Tensor:
+        """x [rows, width] -> [rows, experts, tasks], summing to 1 over experts."""
+        tasks = self.last.shape[0]
+        if self.hidden:
+            unit = torch.relu(torch.addmm(self.first_bias.flatten(), x, self.first.flatten(1)))
+            unit = unit.view(-1, tasks, self.hidden)
+            logits = torch.bmm(self.last, unit.permute(1, 2, 0)) + self.last_bias.unsqueeze(2)
+            return torch.softmax(logits.permute(2, 1, 0), dim=1)  # from [tasks, experts, rows]
+        weight = self.last.transpose(0, 1).reshape(self.experts * tasks, -1)
+        logits = torch.addmm(self.last_bias.t().reshape(-1), x, weight.t())
+        return torch.softmax(logits.view(-1, self.experts, tasks), dim=1)
+
+    def of_pairs(self, x: Tensor, views: Tensor, groups: TaskGroups) -> Tensor:
+        """x [views, width], the view of each pair [pairs] -> [pairs, experts]."""
+        unit = groups.spread(x, views)
+        tasks = groups.block_tasks
+        if self.hidden:
+            first = self.first.permute(1, 0, 2).index_select(0, tasks)
+            unit = torch.relu(torch.baddbmm(self.first_bias[tasks].unsqueeze(1), unit, first))
+        last = self.last.index_select(0, tasks).transpose(1, 2)
+        return torch.softmax(groups.collect(torch.baddbmm(self.last_bias[tasks].unsqueeze(1), unit, last)), dim=1)
