@@ -1,0 +1,144 @@
+"""Starting the ranks: in this process, by horovodrun, or as Spark tasks.
+
+A rank that meets bad input leaves its message in a file of the working folder, which all ranks share, because the
+exit status that horovodrun and Spark report says only that some rank failed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from pipeline.config import Config
+from pipeline.errors import UserError
+from pipeline.layout import Layout
+from pipeline.session import get_session
+from pipeline.train.ranks import ERROR_FILE, run_spark_rank
+
+logger = logging.getLogger(__name__)
+
+_START_SECONDS = 300
+"""A rank imports torch first, which takes tens of seconds on a cold, busy machine."""
+_HOROVOD = {
+    "HOROVOD_GLOO_TIMEOUT_SECONDS": str(_START_SECONDS),
+    "HOROVOD_START_TIMEOUT": str(_START_SECONDS),
+}
+
+
+def local_slots() -> int:
+    """How many ranks this machine takes: its GPUs, else the cores this process may use."""
+    import torch
+
+    return torch.cuda.device_count() or len(os.sched_getaffinity(0))
+
+
+def parse_hosts(hosts: str) -> dict[str, int]:
+    """`a:2,b:4` -> slots by host. Raises UserError for anything else."""
+    slots = {}
+    for part in hosts.split(","):
+        name, colon, count = part.strip().rpartition(":")
+        if not (name and colon and count.isdigit() and int(count) > 0):
+            raise UserError(f"train.hosts: {hosts!r}: write it as host:slots,host:slots, such as node1:4,node2:4")
+        slots[name] = int(count)
+    return slots
+
+
+def check_slots(config: Config) -> None:
+    """Raises UserError when there are more ranks than places to run them."""
+    ranks, launcher = config.train.ranks, config.train.launcher
+    if launcher == "process":
+        slots, where = 1, "launcher process is one rank"
+    elif launcher == "spark":
+        slots = get_session(config).sparkContext.defaultParallelism
+        where = f"Spark has {slots} slots"
+    elif config.train.hosts:
+        slots = sum(parse_hosts(config.train.hosts).values())
+        where = f"train.hosts has {slots} slots"
+    else:
+        slots = local_slots()
+        where = f"this machine has {slots} slots (GPUs, else cores)"
+    if ranks > slots:
+        raise UserError(
+            f"train.ranks is {ranks}, but {where}; lower train.ranks"
+            + (", or take launcher horovodrun or spark" if launcher == "process" else ", or give it more machines")
+        )
+
+
+def run_horovodrun(config: Config) -> None:
+    """Train by `horovodrun`; returns when all ranks are done. Raises UserError or RuntimeError when one failed."""
+    workdir = Layout.of(config).workdir
+    config_file = workdir / "train_config.json"
+    config_file.write_text(config.model_dump_json(indent=1), encoding="utf-8")
+    command = horovodrun_command(config, config_file)
+    logger.info("starting %d ranks: %s", config.train.ranks, " ".join(command))
+    error_file = _no_error(workdir)
+    finished = subprocess.run(command, env=os.environ | _HOROVOD | {"PYTHONPATH": _python_path()}, check=False)
+    if finished.returncode:
+        _raise(error_file, f"horovodrun ended with status {finished.returncode}")
+
+
+def horovodrun_command(config: Config, config_file: Path) -> list[str]:
+    """The argument list of horovodrun.
+
+    On one machine ranks meet over the loopback interface: without it horovodrun looks for a common network by
+    ssh, which a laptop or a container refuses.
+    """
+    hosts = config.train.hosts or f"localhost:{config.train.ranks}"
+    network = [] if config.train.hosts else ["--network-interfaces", _loopback()]
+    horovodrun = [sys.executable, "-m", "horovod.runner.launch", "--gloo", "-np", str(config.train.ranks), "-H", hosts]
+    worker = [sys.executable, "-m", "pipeline.train.ranks", str(config_file.absolute())]
+    return [*horovodrun, *network, *worker]
+
+
+def run_spark(config: Config) -> None:
+    """Train by `horovod.spark.run`: each rank in a task of the running Spark session."""
+    import horovod.spark
+
+    get_session(config)
+    error_file = _no_error(Layout.of(config).workdir)
+    try:
+        horovod.spark.run(
+            run_spark_rank,
+            args=(config.model_dump_json(),),
+            num_proc=config.train.ranks,
+            use_gloo=True,
+            start_timeout=_START_SECONDS,
+            env=os.environ | _HOROVOD | {"PYTHONPATH": _python_path()},
+            verbose=0,
+        )
+    except Exception as error:
+        _raise(error_file, f"horovod.spark.run: {error}")
+
+
+def _no_error(workdir: Path) -> Path:
+    path = workdir / ERROR_FILE
+    path.unlink(missing_ok=True)
+    return path
+
+
+def _raise(error_file: Path, what: str) -> None:
+    if error_file.exists():
+        message = error_file.read_text(encoding="utf-8")
+        error_file.unlink()
+        raise UserError(message)
+    raise RuntimeError(f"training stopped: {what}; run it again to go on from the last checkpoint")
+
+
+def _python_path() -> str:
+    """Where this process imports from, so that ranks import the same code whatever folder they start in."""
+    root = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join(dict.fromkeys([root, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]) - {"": None})
+
+
+def _loopback() -> str:
+    """The name of the interface that has 127.0.0.1: lo on Linux, lo0 on a Mac."""
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(a.family == socket.AF_INET and a.address == "127.0.0.1" for a in addresses):
+            return name
+    raise UserError("no network interface has 127.0.0.1; train with launcher process")
