@@ -5,6 +5,7 @@ Petastorm is imported only here, and only when asked for: the day it goes, one c
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -59,6 +60,7 @@ class PetastormReader:
     def read(self, path: Path, groups: Sequence[int], *, entities: bool = False) -> Iterator[RowGroup]:
         from petastorm import make_batch_reader
 
+        warnings.filterwarnings("ignore", category=FutureWarning, module="petastorm")
         names = [ENTITY, *RAGGED] if entities else list(RAGGED)
         reader = make_batch_reader(
             path.absolute().as_uri(),
@@ -66,12 +68,16 @@ class PetastormReader:
             reader_pool_type="dummy",
             shuffle_row_groups=False,
         )
-        with reader:
+        try:
             # Petastorm has no way to start at a row group: those before it are read, but not decoded.
             wanted = set(groups)
             for group, columns in enumerate(islice(reader, groups[-1] + 1)):
                 if group in wanted:
                     yield _BytesGroup(columns._asdict())
+        finally:
+            # Not `with reader`: its exit prints.
+            reader.stop()
+            reader.join()
 
 
 class _ArrowGroup:

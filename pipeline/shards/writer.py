@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from models.task import TaskKind
 from pipeline.generations import new_generation
 from pipeline.shards import manifest as m
 from pipeline.shards.codec import SCHEMA, Rows, to_table
+from pipeline.vocabulary import hash_of_concepts
 
 VOCABULARY_SCHEMA = pa.schema(
     [("concept_id", pa.int32()), ("concept", pa.string()), ("field_id", pa.int32()), ("entities", pa.int64())]
@@ -32,7 +32,7 @@ class PartWriter:
     same bytes and never leaves half a file. Used as a context manager: on an exception nothing is left.
     """
 
-    def __init__(self, folder: Path, name: str, rows_per_group: int) -> None:
+    def __init__(self, folder: Path, name: str, rows_per_group: int, schema: pa.Schema = SCHEMA) -> None:
         self._path = folder / name
         self._name = name
         self._rows_per_group = rows_per_group
@@ -40,7 +40,7 @@ class PartWriter:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # No dictionaries and no statistics: they cost time and never help with opaque bytes.
         self._writer = pq.ParquetWriter(
-            self._temporary, SCHEMA, compression="zstd", use_dictionary=False, write_statistics=False
+            self._temporary, schema, compression="zstd", use_dictionary=False, write_statistics=False
         )
         self._waiting: list[pa.Table] = []
         self._waiting_rows = 0
@@ -121,7 +121,7 @@ def write_shards(
             folder,
             m.Manifest(
                 schema_version=m.SCHEMA_VERSION,
-                vocabulary_hash=hashlib.sha256("\n".join(concepts).encode()).hexdigest()[:32],
+                vocabulary_hash=hash_of_concepts(enumerate(concepts)),
                 vocabulary_size=len(concepts),
                 fields=fields,
                 tasks=[_task_entry(task_id, task, splits) for task_id, task in enumerate(tasks)],

@@ -1,0 +1,41 @@
+"""The fingerprint of a vocabulary: shards, models and tables that do not share it are refused."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+_WORD = 2**64
+
+
+def vocabulary_hash(vocabulary_df: DataFrame) -> str:
+    """32 hex digits from the (concept_id, concept) rows of the table `vocabulary`, in whatever order they come.
+
+    Two 64-bit halves of the MD5 of each row are summed mod 2^64: distributed, and nothing is sorted or collected.
+    """
+    digest = F.md5(F.concat_ws("\t", F.col("concept_id").cast("string"), F.col("concept")))
+
+    def half(start: int) -> Column:
+        number = F.conv(F.substring(digest, start, 16), 16, 10).cast("decimal(20,0)")
+        return F.coalesce(F.sum(number), F.lit(0)).cast("decimal(38,0)")
+
+    sums = vocabulary_df.agg(half(1).alias("high"), half(17).alias("low")).first()
+    assert sums is not None
+    return _hexadecimal(int(sums["high"]), int(sums["low"]))
+
+
+def hash_of_concepts(concepts: Iterable[tuple[int, str]]) -> str:
+    """The same from (concept_id, concept) pairs, without Spark."""
+    high = low = 0
+    for concept_id, concept in concepts:
+        digest = hashlib.md5(f"{concept_id}\t{concept}".encode(), usedforsecurity=False).hexdigest()
+        high += int(digest[:16], 16)
+        low += int(digest[16:], 16)
+    return _hexadecimal(high, low)
+
+
+def _hexadecimal(high: int, low: int) -> str:
+    return f"{high % _WORD:016x}{low % _WORD:016x}"
