@@ -138,7 +138,7 @@ def test_leaving_an_epoch_early_stops_its_threads(shards: ShardSet) -> None:
 def test_an_error_while_reading_is_raised_where_the_batches_are_used(shards: ShardSet, shard_folder: Path) -> None:
     for path in shard_folder.glob("support/*"):
         path.write_bytes(b"not parquet")
-    with pytest.raises(Exception, match="[Pp]arquet"):
+    with pytest.raises(Exception, match=r"[Pp]arquet"):
         epoch(shards)
 
 

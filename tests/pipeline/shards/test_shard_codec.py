@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -18,7 +20,7 @@ ragged = st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=5), max_si
 def test_a_packed_list_column_unpacks_to_the_same_values(rows: list[list[int]]) -> None:
     packed = pack_lists(pa.array(rows, pa.list_(pa.int32())), INT)
     values, offsets = unpack(packed, INT)
-    assert [values[a:b].tolist() for a, b in zip(offsets, offsets[1:], strict=False)] == rows
+    assert [values[a:b].tolist() for a, b in pairwise(offsets)] == rows
     assert [np.frombuffer(row, INT).tolist() for row in packed.to_pylist()] == rows
 
 
@@ -30,7 +32,7 @@ def test_slices_of_arrow_columns_are_packed_and_unpacked_as_slices(
     expected = rows[start : start + size]
     for sliced in (pack_lists(column.slice(start, size), INT), pack_lists(column, INT).slice(start, size)):
         values, offsets = unpack(sliced, INT)
-        assert [values[a:b].tolist() for a, b in zip(offsets, offsets[1:], strict=False)] == expected
+        assert [values[a:b].tolist() for a, b in pairwise(offsets)] == expected
 
 
 @given(ragged)

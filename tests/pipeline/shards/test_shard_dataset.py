@@ -14,6 +14,8 @@ from pipeline.errors import UserError
 from pipeline.layout import Layout
 from pipeline.shards.dataset import ShardSet, open_folder, open_shards
 from pipeline.shards.manifest import read_manifest
+from pipeline.shards.writer import TaskSpec, write_shards
+from tests.pipeline.shards.conftest import SIZES, make_rows
 
 
 def test_tasks_masks_fields_and_concepts_come_back(shards: ShardSet) -> None:
@@ -99,9 +101,6 @@ def test_half_a_manifest_is_refused(shard_folder: Path) -> None:
 
 
 def test_the_same_data_gives_the_same_bytes(shard_folder: Path, shards: ShardSet, tmp_path: Path) -> None:
-    from pipeline.shards.writer import TaskSpec, write_shards
-    from tests.pipeline.shards.conftest import SIZES, make_rows
-
     again = write_shards(
         tmp_path / "again",
         [TaskSpec(name="a", mask=[1, 2]), TaskSpec(name="b", kind="multiclass", classes=["x", "y"])],
