@@ -43,6 +43,11 @@ class Layout:
         return self.workdir / "checkpoints"
 
     @property
+    def train_log(self) -> Path:
+        """JSON lines: the loss of steps, the validation metrics of epochs."""
+        return self.workdir / "train_log.jsonl"
+
+    @property
     def summaries(self) -> Path:
         """One JSON file a stage: what it counted and how long it took, for the report."""
         return self.workdir / "summaries"

@@ -17,6 +17,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -203,7 +204,7 @@ def _read_weights(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
 def _read_masks(tensors: Mapping[str, Tensor], spec: ModelSpec) -> TaskMasks:
     """The causal masks that the weights carry. Masks are numbered by first use, so rebuilding keeps their ids."""
     offsets, concepts = _named(tensors, "mask_offsets").tolist(), _named(tensors, "mask_concepts").tolist()
-    of_mask = [concepts[start:end] for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
+    of_mask = [concepts[start:end] for start, end in pairwise(offsets)]
     task_mask = _named(tensors, "task_mask").tolist()
     if len(task_mask) != len(spec.tasks):
         raise ValueError(f"masks of {len(task_mask)} tasks, {len(spec.tasks)} tasks in {SPEC}")

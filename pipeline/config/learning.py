@@ -30,6 +30,9 @@ class Auxiliary(Section):
 class Train(Section):
     launcher: Literal["process", "horovodrun", "spark"] = "process"
     ranks: int = Field(default=1, ge=1)
+    hosts: str | None = None
+    """horovodrun: where the ranks run, `host:slots,host:slots`; none: on this machine. The working folder is to be
+    seen by all hosts."""
     threads: int | None = Field(default=None, ge=1)
     """Torch threads a rank (default: cores / ranks)."""
     lanes: int = Field(default=4, ge=1)
@@ -64,8 +67,7 @@ class Train(Section):
     checkpoint_every: int = Field(default=500, ge=1)
     """Steps."""
     resume: bool = True
-    fault: str | None = None
-    """Tests only: where the process is to be killed, such as step:120:rank:1."""
+    """Go on from the last checkpoint of the same configuration and shards, where there is one."""
 
 
 class Evaluate(Section):

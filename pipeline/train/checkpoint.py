@@ -1,8 +1,9 @@
 """Checkpoints: everything a run needs to go on from a step, written whole, read without pickle.
 
     checkpoints/
-      step-00001500/  state.safetensors   parameters, optimizer, average, best parameters so far, by prefix
-                      state.json          where the run is, and the fingerprint of what it trains on
+      step-00001500-3f9a…/        step, and fingerprint of what the run trains on
+        state.safetensors         parameters, optimizer, average, best parameters so far, by prefix
+        state.json                where the run is
 
 No random state is kept: what a step draws is a function of (seed, epoch, step, lane or rank).
 """
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 _KEPT = 2
 _PREFIX = "step-"
+_WRITING = ".writing-"
 _TENSORS = "state.safetensors"
 _PROGRESS = "state.json"
 _NOT_LEARNING = {"launcher", "ranks", "hosts", "threads", "reader", "checkpoint_every", "resume"}
@@ -50,6 +52,8 @@ class Progress(BaseModel):
     """The sum of the losses of this epoch's steps."""
     best_epoch: int | None = None
     best_quality: float | None = None
+    best: dict[str, Any] = {}
+    """The fields of the best epoch's Quality (pipeline/train/validation.py)."""
     stale_epochs: int = 0
     """Epochs since the best one."""
     seconds: float = 0.0
@@ -67,55 +71,71 @@ class Checkpoint:
         return {name.removeprefix(start): tensor for name, tensor in self.tensors.items() if name.startswith(start)}
 
 
-def fingerprint(config: Config, manifest: Mapping[str, Any], total_steps: int) -> str:
+def fingerprint(config: Config, manifest: Mapping[str, Any]) -> str:
     """A hash of what a run learns from: shards, model and training settings, but not how many ranks train it."""
-    train = config.train.model_dump(mode="json", exclude=_NOT_LEARNING)
-    content = {"train": train, "model": config.model.model_dump(mode="json"), "manifest": manifest, "steps": total_steps}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()[:16]
+    content = {
+        "train": config.train.model_dump(mode="json", exclude=_NOT_LEARNING),
+        "model": config.model.model_dump(mode="json"),
+        "manifest": manifest,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()[:12]
 
 
 def write_checkpoint(root: Path, progress: Progress, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Write a checkpoint in one step and keep the last two. Raises UserError when root cannot be written."""
-    final = root / f"{_PREFIX}{progress.step:08d}"
-    temporary = root / f".writing-{final.name}-{os.getpid()}"
+    """Write a checkpoint in one step and keep the run's last two. Raises UserError when root cannot be written."""
+    final = root / f"{_PREFIX}{progress.step:08d}-{progress.fingerprint}"
+    temporary = root / f"{_WRITING}{final.name}-{os.getpid()}"
     tensors = {
         f"{prefix}/{name}": tensor.detach().to("cpu", copy=True).contiguous()
         for prefix, part in parts.items()
         for name, tensor in part.items()
     }
     try:
-        temporary.mkdir(parents=True)
+        root.mkdir(parents=True, exist_ok=True)
+        for left_over in root.glob(f"{_WRITING}*"):
+            shutil.rmtree(left_over)
+        temporary.mkdir()
         save_file(tensors, temporary / _TENSORS)
         (temporary / _PROGRESS).write_text(progress.model_dump_json(indent=2) + "\n", encoding="utf-8")
         if final.exists():
             shutil.rmtree(final)
         os.replace(temporary, final)
-        for old in [*_folders(root)[_KEPT:], *(p for p in root.glob(".writing-*") if p != temporary)]:
+        for old in _folders(root, progress.fingerprint)[_KEPT:]:
             shutil.rmtree(old)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{root}: the checkpoint of step {progress.step} cannot be written: {error}") from None
 
 
-def latest_checkpoint(root: Path, expected_fingerprint: str) -> Checkpoint | None:
-    """The newest checkpoint that can be read and belongs to this run; others are passed over with a warning."""
-    for folder in _folders(root):
+def latest_checkpoint(root: Path, of_fingerprint: str) -> Path | None:
+    """The run's newest checkpoint that can be read; damaged ones and those of other runs are told of, not used."""
+    mine = _folders(root, of_fingerprint)
+    if not mine and _folders(root, "*"):
+        logger.warning("%s: checkpoints of another configuration or other shards are not resumed from", root)
+    for folder in mine:
         try:
-            progress = Progress.model_validate_json((folder / _PROGRESS).read_text(encoding="utf-8"))
-            if progress.fingerprint != expected_fingerprint:
-                logger.warning("%s: of another configuration or other shards, not resumed from", folder)
-                continue
-            return Checkpoint(progress, load_file(folder / _TENSORS))
-        except (OSError, ValueError, SafetensorError) as error:
-            logger.warning("%s: cannot be read, passed over: %s", folder, error)
+            read_checkpoint(folder)
+        except UserError as error:
+            logger.warning("passed over: %s", error)
+        else:
+            return folder
     return None
 
 
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Raises UserError where the folder holds no whole checkpoint."""
+    try:
+        progress = Progress.model_validate_json((folder / _PROGRESS).read_text(encoding="utf-8"))
+        return Checkpoint(progress, load_file(folder / _TENSORS))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(f"{folder}: not a whole checkpoint ({error}); remove the folder") from None
+
+
 def remove_checkpoints(root: Path) -> None:
-    """Remove all checkpoints of a run, finished or half written."""
-    for folder in [*_folders(root), *root.glob(".writing-*")]:
+    """Remove all checkpoints under root, of other configurations too, finished or half written."""
+    for folder in [*_folders(root, "*"), *root.glob(f"{_WRITING}*")]:
         shutil.rmtree(folder)
 
 
-def _folders(root: Path) -> list[Path]:
+def _folders(root: Path, of_fingerprint: str) -> list[Path]:
     """Finished checkpoints, newest first."""
-    return sorted(root.glob(f"{_PREFIX}*"), reverse=True)
+    return sorted(root.glob(f"{_PREFIX}*-{of_fingerprint}"), reverse=True)

@@ -14,12 +14,13 @@ import sys
 from pathlib import Path
 
 import psutil
+import torch
 
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.layout import Layout
 from pipeline.session import get_session
-from pipeline.train.ranks import ERROR_FILE, run_spark_rank
+from pipeline.train.worker import ERROR_FILE, run_rank
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +34,6 @@ _HOROVOD = {
 
 def local_slots() -> int:
     """How many ranks this machine takes: its GPUs, else the cores this process may use."""
-    import torch
-
     return torch.cuda.device_count() or len(os.sched_getaffinity(0))
 
 
@@ -49,25 +48,16 @@ def parse_hosts(hosts: str) -> dict[str, int]:
     return slots
 
 
-def check_slots(config: Config) -> None:
-    """Raises UserError when there are more ranks than places to run them."""
-    ranks, launcher = config.train.ranks, config.train.launcher
-    if launcher == "process":
-        slots, where = 1, "launcher process is one rank"
-    elif launcher == "spark":
-        slots = get_session(config).sparkContext.defaultParallelism
-        where = f"Spark has {slots} slots"
-    elif config.train.hosts:
-        slots = sum(parse_hosts(config.train.hosts).values())
-        where = f"train.hosts has {slots} slots"
-    else:
-        slots = local_slots()
-        where = f"this machine has {slots} slots (GPUs, else cores)"
-    if ranks > slots:
-        raise UserError(
-            f"train.ranks is {ranks}, but {where}; lower train.ranks"
-            + (", or take launcher horovodrun or spark" if launcher == "process" else ", or give it more machines")
-        )
+def slots_of(config: Config) -> tuple[int, str]:
+    """How many ranks the launcher can start, and what that number is of."""
+    if config.train.launcher == "process":
+        return 1, "launcher process"
+    if config.train.launcher == "spark":
+        context = get_session(config).sparkContext
+        return context.defaultParallelism, f"Spark ({context.master})"
+    if config.train.hosts:
+        return sum(parse_hosts(config.train.hosts).values()), f"train.hosts ({config.train.hosts})"
+    return local_slots(), "this machine (its GPUs, else its cores)"
 
 
 def run_horovodrun(config: Config) -> None:
@@ -92,7 +82,7 @@ def horovodrun_command(config: Config, config_file: Path) -> list[str]:
     hosts = config.train.hosts or f"localhost:{config.train.ranks}"
     network = [] if config.train.hosts else ["--network-interfaces", _loopback()]
     horovodrun = [sys.executable, "-m", "horovod.runner.launch", "--gloo", "-np", str(config.train.ranks), "-H", hosts]
-    worker = [sys.executable, "-m", "pipeline.train.ranks", str(config_file.absolute())]
+    worker = [sys.executable, "-m", "pipeline.train.worker", str(config_file.absolute())]
     return [*horovodrun, *network, *worker]
 
 
@@ -104,12 +94,12 @@ def run_spark(config: Config) -> None:
     error_file = _no_error(Layout.of(config).workdir)
     try:
         horovod.spark.run(
-            run_spark_rank,
+            run_rank,
             args=(config.model_dump_json(),),
             num_proc=config.train.ranks,
             use_gloo=True,
             start_timeout=_START_SECONDS,
-            env=os.environ | _HOROVOD | {"PYTHONPATH": _python_path()},
+            env=_HOROVOD | {"PYTHONPATH": _python_path()},
             verbose=0,
         )
     except Exception as error:
@@ -133,7 +123,7 @@ def _raise(error_file: Path, what: str) -> None:
 def _python_path() -> str:
     """Where this process imports from, so that ranks import the same code whatever folder they start in."""
     root = str(Path(__file__).resolve().parents[2])
-    return os.pathsep.join(dict.fromkeys([root, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]) - {"": None})
+    return os.pathsep.join([root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
 
 
 def _loopback() -> str:

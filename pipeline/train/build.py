@@ -1,0 +1,81 @@
+"""The model of a run: constructed from shards and configuration, and started from what is known."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from torch import nn
+
+from models.registry import build_model, check_settings, setting_types
+from pipeline.config import Config
+from pipeline.errors import UserError
+from pipeline.train.context import Context
+from pipeline.train.start import LabelStatistics
+
+logger = logging.getLogger(__name__)
+
+SPARSE_FROM = 50_000
+"""Vocabulary size from which on `sparse_embeddings: auto` means sparse."""
+_SET_BY_TRAIN = {"auxiliary": "train.auxiliary.tasks", "sparse_embeddings": "train.sparse_embeddings"}
+
+
+def model_settings(config: Config, vocabulary_size: int) -> dict[str, Any]:
+    """The constructor's settings: `model.settings`, and those that follow from `train`.
+
+    Raises UserError for a model, setting or type that the registry does not know.
+    """
+    name, settings = config.model.name, dict(config.model.settings)
+    for setting, instead in _SET_BY_TRAIN.items():
+        if setting in settings:
+            raise UserError(f"model.settings.{setting}: set {instead} instead")
+    try:
+        check_settings(name, settings)
+    except ValueError as error:
+        raise UserError(f"model: {error}") from None
+    wanted = {
+        "auxiliary": min(config.train.auxiliary.tasks, vocabulary_size) if config.train.auxiliary.weight else 0,
+        "sparse_embeddings": is_sparse(config, vocabulary_size),
+    }
+    known = setting_types(name)
+    for setting, value in wanted.items():
+        if setting in known:
+            settings[setting] = value
+        elif value:
+            logger.warning("model %s has no %s: %s is skipped", name, setting, _SET_BY_TRAIN[setting])
+    return settings
+
+
+def is_sparse(config: Config, vocabulary_size: int) -> bool:
+    choice = config.train.sparse_embeddings
+    return choice == "always" or (choice == "auto" and vocabulary_size > SPARSE_FROM)
+
+
+def sparse_parameters(model: nn.Module) -> list[str]:
+    """The names of parameters whose gradients are sparse: tables of modules that say `sparse`."""
+    return [
+        f"{path}.{name}"
+        for path, module in model.named_modules()
+        if getattr(module, "sparse", False)
+        for name, _ in module.named_parameters(recurse=False)
+    ]
+
+
+def start_model(context: Context, statistics: LabelStatistics) -> nn.Module:
+    """A new model on the rank's device, the same on every rank: random start, output biases, concept embeddings.
+
+    Raises UserError for settings that the model's constructor refuses.
+    """
+    config, shards, world = context.config, context.shards, context.world
+    settings = model_settings(config, shards.vocabulary_size)
+    torch.manual_seed(config.train.seed)
+    try:
+        model = build_model(config.model.name, shards.tasks, shards.masks(), shards.fields(), settings)
+    except ValueError as error:
+        raise UserError(f"model.settings: {error}") from None
+    if world.is_first:
+        model.start_from_priors(statistics.priors)  # type: ignore[operator]
+    model.to(context.device)
+    world.broadcast_([parameter.detach() for parameter in model.parameters()])
+    return model

@@ -1,0 +1,180 @@
+"""The training loop of one rank: steps, validation, checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import time
+from contextlib import nullcontext
+
+import torch
+from torch import nn
+
+from models.batch import Batch
+from models.hiding import HiddenConcepts
+from pipeline.errors import UserError
+from pipeline.faults import fault_point
+from pipeline.train.build import sparse_parameters
+from pipeline.train.checkpoint import Checkpoint, Progress, write_checkpoint
+from pipeline.train.context import Context
+from pipeline.train.ema import MovingAverage
+from pipeline.train.gradients import Gradients
+from pipeline.train.log import MetricsLog, ProgressBar
+from pipeline.train.objective import Loss, Objective, tasks_not_finite
+from pipeline.train.optimizer import Optimizer
+from pipeline.train.selection import Selection, load_parameters
+from pipeline.train.steps import Step, seed_dropout, steps_of_epoch, steps_per_epoch
+from pipeline.train.validation import Quality, judge, score_pairs
+
+logger = logging.getLogger(__name__)
+
+_LOG_LINES = 2000
+"""At most about so many step lines in the metrics log."""
+
+
+class Loop:
+    """A model in training. Every rank makes the same calls in the same order; only rank 0 writes."""
+
+    def __init__(self, model: nn.Module, objective: Objective, context: Context, fingerprint: str) -> None:
+        settings = context.settings
+        self.progress = Progress(fingerprint=fingerprint)
+        self.steps_per_epoch = steps_per_epoch(context.shards, settings, context.world.size)
+        self.total_steps = self.steps_per_epoch * settings.epochs
+        self._model, self._objective, self._context = model, objective, context
+        sparse = sparse_parameters(model)
+        parameters = dict(model.named_parameters())
+        dense = [parameter for name, parameter in parameters.items() if name not in sparse]
+        self._gradients = Gradients(dense, [parameters[name] for name in sparse], statistics=2)
+        self._optimizer = Optimizer(model, sparse, settings, self.total_steps)
+        self._average = MovingAverage(model, settings.ema, sparse) if settings.ema else None
+        self._selection = Selection(settings)
+        self._with_auxiliary = settings.auxiliary.weight > 0 and getattr(model, "auxiliary", None) is not None
+        self._began = 0.0
+        self._log: MetricsLog | None = None
+        self._bar: ProgressBar | None = None
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of the same fingerprint."""
+        self.progress = checkpoint.progress
+        load_parameters(self._model, checkpoint.part("model"))
+        self._optimizer.load_state(checkpoint.part("optimizer"))
+        if self._average is not None:
+            self._average.load_state(checkpoint.part("average"))
+        self._selection.weights = checkpoint.part("best")
+
+    def run(self) -> None:
+        """Train to the last epoch or until patience is at its end; then the model holds the best epoch's weights."""
+        progress, context = self.progress, self._context
+        self._began = time.monotonic() - progress.seconds
+        if context.world.is_first:
+            self._log = MetricsLog(context.layout.train_log, progress.step)
+            self._bar = ProgressBar(self.total_steps, progress.step)
+        while not self._selection.is_over(progress):
+            for step in steps_of_epoch(
+                context.shards, context.settings, context.world, progress.epoch, progress.epoch_step
+            ):
+                self._take(step)
+            self._end_epoch()
+        if self._bar is not None:
+            self._bar.close()
+        if self._selection.weights:
+            load_parameters(self._model, self._selection.weights)
+
+    def _take(self, step: Step) -> None:
+        """One global step: forward and backward here, gradients summed over ranks, parameters moved."""
+        progress, settings = self.progress, self._context.settings
+        fault_point(f"train:step:{progress.step}:rank:{self._context.world.rank}")
+        self._gradients.clear()
+        visible = self._objective.standardised(step.visible.to(self._context.device))
+        loss = self._backward(step, visible)
+        self._gradients.sum_over(self._context.world)
+        segments, auxiliary = self._gradients.statistics.tolist()
+        norm = self._gradients.clip(settings.clip_norm)
+        if not math.isfinite(segments + auxiliary + norm):
+            raise self._not_finite(loss, visible)
+        if self._average is not None:
+            self._average.before_step()
+        self._optimizer.step(progress.step)
+        if self._average is not None:
+            self._average.after_step()
+        rate = self._optimizer.learning_rate(progress.step)
+        progress.step, progress.epoch_step = progress.step + 1, step.number + 1
+        progress.epoch_loss += segments
+        progress.seconds = time.monotonic() - self._began
+        self._tell(loss=segments, auxiliary_loss=auxiliary, gradient_norm=norm, learning_rate=rate)
+        if progress.step % settings.checkpoint_every == 0 and progress.epoch_step < self.steps_per_epoch:
+            self._checkpoint()
+
+    def _backward(self, step: Step, visible: Batch) -> Loss | None:
+        """Gradients of this rank's rows; none where it has no row, as in a data set smaller than its lanes."""
+        context = self._context
+        if visible.pairs == 0:
+            return None
+        self._model.train()
+        seed_dropout(context.settings, context.world, self.progress.epoch, step.number)
+        hidden = HiddenConcepts(
+            rows=step.hidden.rows.to(context.device), concept_ids=step.hidden.concept_ids.to(context.device)
+        )
+        with context.autocast():
+            loss = self._objective(self._model, visible, hidden, self._with_auxiliary)
+        loss.total.backward()
+        self._gradients.statistics.copy_(torch.stack([loss.segments, loss.auxiliary]))
+        return loss
+
+    def _not_finite(self, loss: Loss | None, visible: Batch) -> UserError:
+        """Which tasks it was. All ranks come here at the same step, for they look at the same sums."""
+        names = [task.name for task in self._context.shards.tasks]
+        bad = torch.zeros(len(names), device=self._context.device)
+        if loss is not None:
+            bad = tasks_not_finite(loss.per_pair, visible, len(names))
+        self._context.world.sum_(bad)
+        guilty = [name for name, count in zip(names, bad.tolist(), strict=True) if count]
+        shown = ", ".join(guilty[:5]) + (f" and {len(guilty) - 5} more" if len(guilty) > 5 else "")
+        which = f"of task {shown}" if guilty else "of no single task: a gradient or an auxiliary task overflowed"
+        return UserError(
+            f"training stopped at step {self.progress.step} (epoch {self.progress.epoch + 1}): the loss is not a "
+            f"finite number, {which}; look for labels or weights that are not finite, or lower train.learning_rate; "
+            f"the last good checkpoint is kept in {self._context.layout.checkpoints}"
+        )
+
+    def _end_epoch(self) -> None:
+        """Validate (the average, where there is one), remember the best epoch, checkpoint."""
+        progress = self.progress
+        with self._average.in_place() if self._average is not None else nullcontext():
+            quality = self._validate()
+            self._selection.offer(self._model, quality, progress)
+        progress.seconds = time.monotonic() - self._began
+        train_loss = progress.epoch_loss / max(1, self.steps_per_epoch)
+        if self._log is not None:
+            facts = {"epoch": progress.epoch, "best_epoch": progress.best_epoch, "seconds": progress.seconds}
+            self._log.write(
+                "epoch", progress.step, train_loss=train_loss, validation=dataclasses.asdict(quality), **facts
+            )
+            shown = "none" if quality.mean is None else f"{quality.mean:.4f}"
+            logger.info("epoch %d: loss %.4f, validation %s", progress.epoch + 1, train_loss, shown)
+        progress.epoch, progress.epoch_step, progress.epoch_loss = progress.epoch + 1, 0, 0.0
+        self._checkpoint()
+
+    def _validate(self) -> Quality:
+        scores = score_pairs(self._model, self._context, "validation", self._objective.standardised)
+        groups = [task.group for task in self._context.shards.manifest.tasks]
+        return judge(scores, self._context.shards.tasks, groups)
+
+    def _checkpoint(self) -> None:
+        average = self._average.state() if self._average is not None else {}
+        if self._context.world.is_first:
+            parts = {
+                "model": {name: parameter.detach() for name, parameter in self._model.named_parameters()},
+                "optimizer": self._optimizer.state(),
+                "average": average,
+                "best": self._selection.weights,
+            }
+            write_checkpoint(self._context.layout.checkpoints, self.progress, parts)
+
+    def _tell(self, **facts: float) -> None:
+        progress = self.progress
+        if self._bar is not None:
+            self._bar.advance(progress.step, f"epoch {progress.epoch + 1}, loss {facts['loss']:.4f}")
+        if self._log is not None and progress.step % max(1, self.total_steps // _LOG_LINES) == 0:
+            self._log.write("step", progress.step, epoch=progress.epoch, seconds=progress.seconds, **facts)

@@ -1,0 +1,50 @@
+"""What each rank does, from open shards to the model folder."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from pipeline.config import Config
+from pipeline.shards.dataset import ShardSet
+from pipeline.train.build import start_model
+from pipeline.train.checkpoint import fingerprint, latest_checkpoint, read_checkpoint, remove_checkpoints
+from pipeline.train.context import Context
+from pipeline.train.distribution import World
+from pipeline.train.finish import choose_thresholds, write_results
+from pipeline.train.loop import Loop
+from pipeline.train.objective import Objective
+from pipeline.train.start import label_statistics
+
+logger = logging.getLogger(__name__)
+
+
+def train(config: Config, shards: ShardSet, world: World) -> None:
+    """Train one model as one rank of a world; rank 0 writes it.
+
+    Raises UserError for settings that the model refuses and for a loss that is not finite.
+    """
+    torch.set_num_threads(config.train.threads or max(1, torch.get_num_threads() // world.local_size))
+    context = Context.of(config, shards, world)
+    statistics = label_statistics(shards)
+    model = start_model(context, statistics)
+    objective = Objective(context, statistics)
+    loop = Loop(model, objective, context, fingerprint(config, shards.manifest.model_dump()))
+    if config.train.resume:
+        _resume(loop, context)
+    loop.run()
+    thresholds = choose_thresholds(model, objective, context)
+    if world.is_first:
+        write_results(model, loop, statistics, thresholds, context)
+        remove_checkpoints(context.layout.checkpoints)
+
+
+def _resume(loop: Loop, context: Context) -> None:
+    """All ranks take the checkpoint that rank 0 finds, so that they agree."""
+    root = context.layout.checkpoints
+    found = latest_checkpoint(root, loop.progress.fingerprint) if context.world.is_first else None
+    name = context.world.share(found.name if found else None)
+    if name is not None:
+        loop.resume(read_checkpoint(root / name))
+        logger.info("going on from %s", root / name)
