@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from pipeline.config import Config, load_config, to_yaml
+from pipeline.environment import check_writable
 from pipeline.errors import UserError
+from pipeline.layout import Layout
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +27,15 @@ def main(description: str, run: Callable[[Config], None], arguments: Sequence[st
         if options.print_config:
             sys.stdout.write(to_yaml(config))
             return
+        check_writable(Layout.of(config).workdir)
         run(config)
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.stderr.flush()
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: what was there before still stands; run the same again\n")
+        raise SystemExit(130) from None
 
 
 def _parser(description: str) -> argparse.ArgumentParser:

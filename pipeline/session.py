@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
+from py4j.protocol import Py4JJavaError
+from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from pipeline.config import Config
+from pipeline.environment import check_delta_jars, check_java, needs_delta
 
 _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
@@ -16,42 +20,87 @@ _SETTINGS = {
     "spark.python.worker.reuse": "true",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
+}
+
+_DELTA = "io.delta.sql.DeltaSparkSessionExtension"
+_DELTA_SETTINGS = {
     "spark.databricks.delta.snapshotPartitions": "2",
-    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.extensions": _DELTA,
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
 
-
-def delta_jars() -> list[Path]:
-    """The Delta jars that `make setup` fetched, from $METACON_JARS or ~/.cache/metacon/jars; may be empty."""
-    cache = Path(os.environ.get("METACON_CACHE", Path.home() / ".cache" / "metacon"))
-    folder = Path(os.environ.get("METACON_JARS", cache / "jars"))
-    return sorted(folder.glob("*.jar"))
+_LOGGING = Path(__file__).with_name("log4j2.properties")
 
 
 def get_session(config: Config) -> SparkSession:
     """The running session, or a new one with Delta, UTC and the settings of `config.spark`.
 
     What spark-submit set wins over the defaults here; `spark.settings` in the configuration wins over both.
+    Raises UserError, before a JVM starts, where Java or Delta's jars are missing.
     """
     active = SparkSession.getActiveSession()
     if active is not None:
         return active
-    builder = SparkSession.builder.appName(f"metacon-{config.run.name}")
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ  # spark-submit started the JVM, and us
+    if submitted:
+        SparkContext._ensure_initialized()
+        given = dict(SparkConf().getAll())
+    else:
+        check_java()
+        given = {"spark.master": "local[*]"}
     if config.spark.master:
-        builder = builder.master(config.spark.master)
-    elif "SPARK_ENV_LOADED" not in os.environ:
-        builder = builder.master("local[*]")
-        builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
-    for key, value in _SETTINGS.items():
-        builder = builder.config(key, value)
-    builder = builder.config("spark.sql.shuffle.partitions", str(config.spark.shuffle_partitions))
-    builder = builder.config("spark.driver.memory", config.spark.driver_memory)
-    jars = delta_jars()
-    if jars:
-        builder = builder.config("spark.jars", ",".join(str(jar) for jar in jars))
-    for key, value in config.spark.settings.items():
+        given["spark.master"] = config.spark.master
+    local = given["spark.master"].startswith("local")
+    if local or not submitted:
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else workers run whatever python3 the PATH has
+    settings = _SETTINGS | {
+        "spark.sql.shuffle.partitions": str(config.spark.shuffle_partitions),
+        "spark.driver.memory": config.spark.driver_memory,
+    }
+    if local:
+        settings |= _local_settings()
+    if needs_delta(config):
+        settings |= _DELTA_SETTINGS | _delta_jars(submitted, given | config.spark.settings)
+    builder = SparkSession.builder.appName(f"metacon-{config.run.name}")
+    for key, value in (settings | given | config.spark.settings).items():
         builder = builder.config(key, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def _local_settings() -> dict[str, str]:
+    """On one machine: only the loopback address, few words, a progress bar on a terminal."""
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    settings = {
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
+    }
+    if _LOGGING.is_file():  # not where the package is imported from an archive
+        settings["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}"
+    return settings
+
+
+def _delta_jars(submitted: bool, given: dict[str, str]) -> dict[str, str]:
+    """The setting that brings Delta's jars in, none where something else did already (--packages, a cluster's own)."""
+    if submitted:
+        if _on_class_path():
+            return {}
+    elif "spark.jars" in given or "spark.jars.packages" in given:
+        return {}
+    jars = check_delta_jars()
+    if submitted:  # spark.jars comes too late for the driver of a JVM that runs already
+        java = SparkContext._jvm.java
+        loader = java.lang.Thread.currentThread().getContextClassLoader()
+        for jar in jars:
+            loader.addURL(java.io.File(str(jar)).toURI().toURL())
+    return {"spark.jars": ",".join(str(jar) for jar in jars)}
+
+
+def _on_class_path() -> bool:
+    try:
+        SparkContext._jvm.java.lang.Thread.currentThread().getContextClassLoader().loadClass(_DELTA)
+    except Py4JJavaError:
+        return False
+    return True

@@ -1,0 +1,114 @@
+# `make help` says what there is. Set-up is a prerequisite of everything and may be interrupted at any point.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# What outlives a checkout: the Horovod wheel and Delta's jars.
+export METACON_CACHE ?= $(HOME)/.cache/metacon
+# The folder of the real data sets (README says how it must look).
+DATA ?= $(firstword $(wildcard data ../shared/data) data)
+override DATA := $(abspath $(DATA))
+export DATA
+# The part of the tests to run, and more options for pytest.
+TESTS ?= tests
+
+PYTHON := .venv/bin/python
+UV := .venv/bin/uv
+# A finished step of set-up leaves a stamp. Stamps of a .venv that was moved, or whose Python is gone, do not count.
+STAMPS := .venv/.setup-$(shell pwd | cksum | cut -d ' ' -f 1)
+ifeq ($(wildcard $(PYTHON)),)
+$(shell rm -rf .venv/.setup-*)
+endif
+
+JOB = $(PYTHON) -m jobs.run --set 'run.data=$(DATA)'
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  DATA=$(DATA) (the real data sets), METACON_CACHE=$(METACON_CACHE)"
+
+# --- set-up -------------------------------------------------------------------------------------------------------
+.PHONY: setup system jars
+setup: $(STAMPS)/project jars ## Make .venv, build or reuse the Horovod wheel, fetch Delta's jars
+
+system:
+	@docker/system_packages.sh
+
+$(STAMPS)/packages: constraints.txt docker/make_venv.sh | system
+	@docker/make_venv.sh $@
+
+$(STAMPS)/horovod: $(STAMPS)/packages docker/build_horovod_wheel.sh
+	@wheel=$$(docker/build_horovod_wheel.sh $(PYTHON) "$$METACON_CACHE"); \
+	docker/with_progress.sh "installing the Horovod wheel" $(PYTHON) -m pip install -q --no-deps --force-reinstall "$$wheel"
+	@$(PYTHON) -c 'import horovod.torch'
+	@touch $@
+
+$(STAMPS)/project: $(STAMPS)/horovod setup.py pyproject.toml
+	@docker/with_progress.sh "installing jobs, pipeline and models" \
+	    $(PYTHON) -m pip install -q --no-deps --no-build-isolation -e .
+	@docker/with_progress.sh "checking the set of packages" $(PYTHON) -m pip check
+	@touch $@
+
+jars: | $(STAMPS)/project
+	@$(PYTHON) docker/fetch_delta_jars.py
+
+.PHONY: lock
+lock: ## Resolve constraints.txt anew from setup.py (keeps what it can of the old pins)
+	@cp constraints.txt constraints.new
+	@$(UV) pip compile -q --system-certs --universal --python-version 3.11 --extra horovod --extra dev \
+	    --annotation-style line --no-header -o constraints.new setup.py >/dev/null
+	@{ grep '^#' constraints.txt; sed 's/metacon (setup.py)/ours/' constraints.new; } >constraints.whole
+	@rm constraints.new; mv constraints.whole constraints.txt
+
+# --- runs ---------------------------------------------------------------------------------------------------------
+.PHONY: demo ml100k adult68 a9a quality
+demo: setup ## Simulate 20,000 people, predict 68 segments and write a report: under 10 minutes on 2 cores
+	@started=$$SECONDS; $(JOB) --config conf/demo.yaml; \
+	echo "report: $$(ls -t $(CURDIR)/out/demo/report/*.html | head -n 1)"; \
+	echo "demo took $$((SECONDS - started)) s after set-up"
+
+ml100k adult68 a9a: setup
+	@started=$$SECONDS; $(JOB) --config conf/$@.yaml; \
+	echo "report: $$(ls -t $(CURDIR)/out/$@/report/*.html | head -n 1)"; \
+	echo "$@ took $$((SECONDS - started)) s after set-up"
+ml100k: ## MovieLens-100K with its knowledge graph: movie lovers' segments
+adult68: ## UCI Adult as 68 segments
+a9a: ## LIBSVM a9a: one label and an auxiliary task a concept
+
+quality: setup ## Three seeds at the size of the design: share of the gap to the oracle that is closed
+	@$(PYTHON) -m benchmarks.quality
+
+# --- checks -------------------------------------------------------------------------------------------------------
+.PHONY: test lint
+test: setup ## Run the tests (TESTS=tests/pipeline for a part): under 15 minutes on 2 cores
+	@echo "set-up took $$SECONDS s; the last line tells how long the tests took after it"
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(TESTS)
+
+lint: setup ## ruff check, ruff format --check and mypy
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+# --- benchmarks: side by side in one run, results in benchmarks/README.md -------------------------------------------
+.PHONY: bench-mask bench-reading bench-scoring bench-unfold
+bench-mask bench-reading bench-scoring bench-unfold: bench-%: setup
+	@$(PYTHON) -m benchmarks.$*
+bench-mask: ## Training step: all tasks against one task and against the naive form
+bench-reading: ## Shard reading: ours against raw pyarrow and stock petastorm
+bench-scoring: ## Bulk scoring: ours against a forward pass a task and predict_batch_udf
+bench-unfold: ## Unfold: ours against MLlib and DuckDB
+
+# --- shipping -----------------------------------------------------------------------------------------------------
+.PHONY: package clean
+package: setup ## dist/metacon.zip for spark-submit --py-files
+	@rm -rf build dist
+	@$(PYTHON) -m pip wheel -q --no-deps --no-build-isolation -w dist .
+	@cp dist/metacon-*.whl dist/metacon.zip # a wheel of Python alone is a zip that Spark can put on the path
+	@rm -rf build
+	@echo "dist/metacon.zip"
+
+clean: ## Remove what runs and tools wrote (not .venv, not the cache)
+	rm -rf out dist build spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find jobs pipeline models tests benchmarks docker -name __pycache__ -type d -prune -exec rm -rf {} +
