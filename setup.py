@@ -1,7 +1,7 @@
 """The packages jobs, pipeline and models: `pip install -c constraints.txt -e .`, or `make package` for spark-submit.
 
-Only what must be held is pinned here (why: docs/decisions/0001-pinned-stack.md); `make lock` resolves the whole set into
-constraints.txt. Horovod is not listed, as it has to be built: docker/build_horovod_wheel.sh.
+Only what must be held is pinned here (why: docs/decisions/0001-pinned-stack.md); `make lock` resolves the whole set
+into constraints.txt. Horovod is not listed, as it has to be built: docker/build_horovod_wheel.sh.
 """
 
 from setuptools import find_packages, setup

@@ -33,7 +33,8 @@ mkdir -p "$target"
 exec 9>"$target/.lock"
 flock 9 # two clones setting up at once build it once
 
-found=$(find "$target" -name '*.whl' | head -n 1)
+rm -rf "$target"/build.* # of a build that was killed
+found=$(find "$target" -maxdepth 1 -name '*.whl' | head -n 1)
 if [ -n "$found" ]; then
     say "reusing $found"
     echo "$found"
@@ -42,16 +43,16 @@ fi
 
 work=$(mktemp -d "$target/build.XXXXXX")
 trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
 say "building $key: 3 to 5 minutes, once for this machine"
 
 "$python" -m pip download -q --no-deps --no-build-isolation --no-binary horovod \
-    -d "$work" "horovod==$HOROVOD_VERSION" >"$work/log" 2>&1 || { tail -n 20 "$work/log" >&2; exit 1; }
+    -d "$work" "horovod==$HOROVOD_VERSION" >&2
 tar -xzf "$work/horovod-$HOROVOD_VERSION.tar.gz" -C "$work"
 source="$work/horovod-$HOROVOD_VERSION"
 # torch >= 2.1 needs C++17 and its headers use C++20; Horovod asks for C++14.
 sed -i 's/CMAKE_CXX_STANDARD 14/CMAKE_CXX_STANDARD 20/' "$source/CMakeLists.txt" "$source/horovod/torch/CMakeLists.txt"
-
-# Horovod takes its own folder for a regular expression: a "+" in the path (torch2.12.1+cu130) puts the library elsewhere.
+# Horovod takes its own folder for a regular expression: a "+" in it (torch2.12.1+cu130) puts the library elsewhere.
 sed -i 's|string(REGEX REPLACE "${PROJECT_SOURCE_DIR}(/)?" ""|string(REPLACE "${PROJECT_SOURCE_DIR}/" ""|' "$source/cmake/Utilities.cmake"
 
 export PATH="$(dirname "$python"):$PATH"
@@ -64,19 +65,12 @@ else
 fi
 export MAKEFLAGS=${MAKEFLAGS:--j$(nproc)}
 
-"$python" -m pip wheel --no-deps --no-build-isolation -w "$work/out" "$source" >"$work/log" 2>&1 &
-build=$!
 started=$SECONDS
-while kill -0 "$build" 2>/dev/null; do
-    sleep 1
-    waited=$((SECONDS - started))
-    if [ $((waited % 20)) = 0 ]; then say "still building, ${waited} s"; fi
-done
-if ! wait "$build"; then
-    tail -n 40 "$work/log" >&2
-    say "the build failed; the log's end is above. g++, cmake and make are needed."
+"$(dirname "$0")/with_progress.sh" "building Horovod" \
+    "$python" -m pip wheel --no-deps --no-build-isolation -w "$work/out" "$source" >&2 || {
+    say "the build failed: see above. g++, cmake and make are needed."
     exit 1
-fi
+}
 built=$(find "$work/out" -name '*.whl')
 mv "$built" "$target/"
 say "built in $((SECONDS - started)) s"

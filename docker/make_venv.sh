@@ -12,6 +12,10 @@ here=$(dirname "$0")
 python=.venv/bin/python
 say() { printf '[set-up] %s\n' "$*" >&2; }
 
+exec 9<constraints.txt # a lock that lasts as long as any process started here
+flock -n 9 || { say "another set-up works on this checkout: waiting for it"; flock 9; }
+[ "$stamp" -nt constraints.txt ] && [ "$stamp" -nt "$0" ] && exit 0
+
 if [ -d .venv ] && [ ! -e "$stamp" ]; then
     say ".venv is not whole, or not of this place: making it anew"
     rm -rf .venv

@@ -9,9 +9,11 @@ shift
 say() { printf '[set-up] %s\n' "$*" >&2; }
 
 say "$what"
-"$@" &
+set -m # the command gets a process group of its own, so that an interrupt ends all of it
+"$@" </dev/null &
 child=$!
-trap 'kill "$child" 2>/dev/null || true' EXIT
+set +m
+trap 'kill -- "-$child" 2>/dev/null || true' EXIT
 trap 'exit 130' INT TERM
 started=$SECONDS
 while kill -0 "$child" 2>/dev/null; do

@@ -62,16 +62,14 @@ def check_java() -> None:
         raise UserError(f"{java} is Java {found.group(1)}; Spark needs Java {JAVA_NEEDED} or newer: {remedy}")
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, remedy: str = "set run.workdir to a folder you may write to") -> None:
     """Raises UserError where a folder that a run writes to cannot be made or written. Leaves nothing behind."""
     standing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     try:
         with tempfile.TemporaryFile(dir=standing):
             pass
     except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be written ({standing}: {error.strerror}); set run.workdir to a folder you may write to"
-        ) from None
+        raise UserError(f"{folder}: cannot be written ({standing}: {error.strerror}); {remedy}") from None
 
 
 def check_slots(ranks: int, slots: int, where: str) -> None:
