@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from pipeline.config.base import Section
-from pipeline.config.data import Fraction, SqlName
+from pipeline.config.data import Day, Fraction, SqlName
 from pipeline.config.names import identifier
 
 
@@ -82,7 +82,7 @@ class Evaluate(Section):
 
 class Score(Section):
     run_id: Annotated[str, AfterValidator(identifier)] = "run"
-    run_date: str | None = None
+    run_date: Day | None = None
     """The partition, YYYY-MM-DD (default: the date of the cutoff, else today)."""
     table: SqlName = "predictions"
     batch_rows: int = Field(default=4096, ge=1)

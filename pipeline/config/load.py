@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,16 @@ def load_config(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> C
         merged = _merge(merged, _read(Path(path), ()))
     for override in overrides:
         merged = _merge(merged, _override(override))
-    merged["segments"] = [one for each in merged.get("segments") or [] for one in _expand(each)]
+    merged = {section: content for section, content in merged.items() if content is not None}  # empty: the defaults
+    if isinstance(merged.get("segments"), list):
+        merged["segments"] = [one for each in merged["segments"] for one in _expand(each)]
     try:
         config = Config.model_validate(merged)
     except ValidationError as error:
         raise UserError(_explain(error, merged)) from None
-    names = {"name": config.run.name, "data": config.run.data}
-    workdir = config.run.workdir.format_map(names)
+    workdir = config.run.workdir.replace("{name}", config.run.name)
+    if "{" in workdir:
+        raise UserError(f"run.workdir: {config.run.workdir!r} may hold {{name}} and no other {{…}}")
     return config.model_copy(update={"run": config.run.model_copy(update={"workdir": workdir})})
 
 
@@ -55,9 +59,17 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         raise UserError(f"{path}: a configuration is a mapping of sections, not a {type(content).__name__}")
     included = content.pop("include", [])
     merged: dict[str, Any] = {}
-    for name in [included] if isinstance(included, str) else included:
+    for name in _texts(included, f"{path}: include"):
         merged = _merge(merged, _read(path.parent / name, (*above, path.resolve())))
     return _merge(merged, content)
+
+
+def _texts(values: Any, where: str) -> list[str]:
+    """A text or a list of texts as a list; YAML's numbers as they are written."""
+    listed = values if isinstance(values, list) else [values]
+    if any(isinstance(value, dict | list | bool) or value is None for value in listed):
+        raise UserError(f"{where}: a list of texts is wanted here, not {values!r} (put quotes round yes, no and null)")
+    return [str(value) for value in listed]
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -86,9 +98,10 @@ def _expand(segment: Any) -> list[Any]:
     """A segment with `for_each` stands for one segment a combination of values."""
     if not isinstance(segment, dict) or not isinstance(segment.get("for_each"), dict):
         return [segment]
-    axes = segment["for_each"]
+    what = f"segment {segment.get('name')}: for_each"
+    axes = {name: _texts(values, f"{what}.{name}") for name, values in segment["for_each"].items()}
     template = {key: value for key, value in segment.items() if key != "for_each"}
-    combinations = itertools.product(*([str(v) for v in values] for values in axes.values()))
+    combinations = itertools.product(*axes.values())
     return [_fill(template, dict(zip(axes, values, strict=True))) for values in combinations]
 
 
@@ -117,7 +130,7 @@ def _explain(error: ValidationError, content: dict[str, Any]) -> str:
         else:
             message = problem["msg"].removeprefix("Value error, ")
             given = problem.get("input")
-            shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+            shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool | date) else ""
             lines.append(f"{where}: {message}{shown}")
     return "configuration refused:\n  " + "\n  ".join(lines)
 
@@ -132,7 +145,8 @@ def _keys_at(location: tuple[int | str, ...]) -> list[str]:
         if part not in fields:
             return []
         section = _section_of(fields[part].annotation)
-    return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+    known = list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+    return ["include", *known] if section is Config else known
 
 
 def _section_of(annotation: Any) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import UTC, date, datetime
+from typing import Any
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -39,5 +40,18 @@ def instant(text: str) -> str:
     except ValueError:
         raise ValueError(f"{text!r} is not a date or time such as 2026-03-01 or 2026-03-01T06:00:00") from None
     if moment.tzinfo is not None:
-        moment = moment.astimezone(timezone.utc).replace(tzinfo=None)
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
     return moment.isoformat(sep=" ", timespec="seconds")
+
+
+def day(text: str) -> str:
+    """A calendar day `YYYY-MM-DD`. Raises ValueError."""
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise ValueError(f"{text!r} is not a day such as 2026-03-01") from None
+
+
+def date_as_text(value: Any) -> Any:
+    """A date or time that YAML has read as such, because nobody put quotes round it, as the text it was."""
+    return value.isoformat() if isinstance(value, date) else value
