@@ -119,7 +119,7 @@ class MetaAug(nn.Module):
     def gate_weights(self, batch: Batch) -> Tensor:
         """[rows, experts, tasks]: what share each expert has in each task for the unmasked rows."""
         hits = find_hits(batch, self.masks, batch.pair_rows.new_empty(0))
-        return self.gates.all_tasks(self._inputs(batch, hits)[0][: batch.rows])
+        return self.gates.all_tasks(self._inputs(batch, hits)[0][: batch.rows]).permute(2, 0, 1)
 
     @torch.no_grad()
     def start_from_priors(self, priors: Tensor) -> None:
@@ -136,6 +136,17 @@ class MetaAug(nn.Module):
             bias = self.towers.bias
             bias.copy_(torch.where(of_kind.to(bias.device), value.to(bias), bias))
 
+    @torch.no_grad()
+    def scale_outputs(self, scale: Tensor, shift: Tensor) -> None:
+        """Makes every logit scale * logit + shift, by its head: from standardised targets to their own units.
+
+        scale, shift [heads].
+        """
+        self.towers.last.mul_(scale.to(self.towers.last))
+        self.towers.bias.mul_(scale.to(self.towers.bias)).add_(shift.to(self.towers.bias))
+        if self.linear is not None:
+            self.linear.weight.mul_(scale.to(self.linear.weight))
+
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits [pairs, outputs] and expert outputs [experts, rows + views, width]."""
         tasks = len(self.tasks)
@@ -148,6 +159,8 @@ class MetaAug(nn.Module):
         if batch.pairs >= _DENSE_SHARE * batch.rows * tasks:
             # hits.pair_positions are positions among the batch's pairs; here they are cells of [rows, tasks].
             by_head = self._all_heads(batch.rows, hits, x, experts, linear)
+            if batch.pairs == by_head.numel():
+                return by_head.reshape(-1, 1), experts
             return self.towers.select(by_head, batch.pair_rows, batch.pair_tasks), experts
         views = batch.pair_rows.index_put((hits.pair_positions,), batch.rows + hits.pair_views)
         return self._some_pairs(x, experts, linear, views, batch.pair_tasks), experts

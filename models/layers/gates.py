@@ -31,16 +31,14 @@ class Gates(nn.Module):
         self.last_bias = nn.Parameter(torch.zeros(tasks, experts))
 
     def all_tasks(self, x: Tensor) -> Tensor:
-        """x [rows, width] -> [rows, experts, tasks], summing to 1 over experts."""
-        tasks = self.last.shape[0]
+        """x [rows, width] -> [experts, tasks, rows], summing to 1 over experts."""
+        tasks, rows = self.last.shape[0], x.shape[0]
         if self.hidden:
-            unit = torch.relu(torch.addmm(self.first_bias.flatten(), x, self.first.flatten(1)))
-            unit = unit.view(-1, tasks, self.hidden)
-            logits = torch.bmm(self.last, unit.permute(1, 2, 0)) + self.last_bias.unsqueeze(2)
-            return torch.softmax(logits.permute(2, 1, 0), dim=1)  # from [tasks, experts, rows]
-        weight = self.last.transpose(0, 1).reshape(self.experts * tasks, -1)
-        logits = torch.addmm(self.last_bias.t().reshape(-1), x, weight.t())
-        return torch.softmax(logits.view(-1, self.experts, tasks), dim=1)
+            unit = torch.relu(torch.addmm(self.first_bias.view(-1, 1), self.first.flatten(1).t(), x.t()))
+            logits = torch.baddbmm(self.last_bias.unsqueeze(2), self.last, unit.view(tasks, self.hidden, rows))
+        else:
+            logits = torch.addmm(self.last_bias.view(-1, 1), self.last.flatten(0, 1), x.t())
+        return torch.softmax(logits.view(tasks, self.experts, rows).transpose(0, 1), dim=0)
 
     def of_pairs(self, x: Tensor, views: Tensor, groups: TaskGroups) -> Tensor:
         """x [views, width], the view of each pair [pairs] -> [pairs, experts]."""

@@ -3,7 +3,7 @@
 As the first layer of a tower is linear, the gates may weigh either the experts' outputs or what the tower's first
 layer makes of them: W_i' sum_j g_ij h_j = sum_j g_ij (W_i' h_j). The second form never makes a [rows, tasks, width]
 tensor. First weights stand as [width, hidden, tasks], tasks innermost: one wide product an expert serves all tasks, and
-gates [rows, experts, tasks] weigh it along contiguous memory.
+gates weigh it (models/layers/gated.py).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from models.layers.gated import GatedTowers
 from models.layers.groups import TaskGroups
 
 
@@ -48,17 +49,20 @@ class Towers(nn.Module):
         self.bias = nn.Parameter(torch.zeros(heads))
 
     def all_tasks(self, experts: Tensor, gates: Tensor) -> Tensor:
-        """experts [experts, rows, width], gates [rows, experts, tasks] -> [rows, heads]."""
-        rows = experts.shape[1]
+        """experts [experts, rows, width], gates [experts, tasks, rows] -> [rows, heads]."""
+        heads = None if self.heads == self.tasks else self.head_tasks
         if not self.hidden:
-            return self.bias + _weigh(experts @ self.last, self._by_head(gates))
-        product = (experts @ self.first.flatten(1)).view(-1, rows, self.hidden, self.tasks)
-        unit = torch.relu(self.first_bias + _weigh(product, gates.unsqueeze(2)))
-        return (self._by_head(unit) * self.last).sum(1) + self.bias
+            product = self.last.t() @ experts.transpose(1, 2)  # [experts, heads, rows]
+            by_head = gates if heads is None else gates.index_select(1, heads)
+            return (product * by_head).sum(0).t() + self.bias
+        gates = gates.to(self.last.dtype)
+        with torch.autocast(experts.device.type, enabled=False):
+            first = self.first.to(experts.dtype)
+            return GatedTowers.apply(experts, gates, first, self.first_bias, self.last, heads).t() + self.bias
 
     def of_pairs(self, experts: Tensor, gates: Tensor, views: Tensor, tasks: Tensor, groups: TaskGroups) -> Tensor:
         """experts [experts, views, width], gates [pairs, experts], each pair's view and task -> [pairs, outputs]."""
-        gated = sum(gates[:, e, None] * experts[e].index_select(0, views) for e in range(experts.shape[0]))
+        gated = (experts.index_select(1, views) * gates.t().unsqueeze(2)).sum(0)
         unit, blocks = groups.spread(gated), groups.block_tasks
         if self.hidden:
             first = self.first.permute(2, 0, 1).index_select(0, blocks)
@@ -69,18 +73,6 @@ class Towers(nn.Module):
 
     def select(self, by_head: Tensor, rows: Tensor, tasks: Tensor) -> Tensor:
         """by_head [rows, heads] -> [pairs, outputs], zero in the columns past a task's own."""
-        if self.outputs == 1:
-            return by_head[rows, tasks].unsqueeze(1)
-        return by_head[rows[:, None], self.heads_of_task[tasks]] * self.own_column[tasks]
-
-    def _by_head(self, by_task: Tensor) -> Tensor:
-        """[..., tasks] -> [..., heads]."""
-        return by_task if self.heads == self.tasks else by_task.index_select(by_task.dim() - 1, self.head_tasks)
-
-
-def _weigh(product: Tensor, gates: Tensor) -> Tensor:
-    """sum_e gates[:, e] product[e]: product [experts, rows, ...], gates [rows, experts, ...]."""
-    total = product[0] * gates[:, 0]
-    for e in range(1, product.shape[0]):
-        total = torch.addcmul(total, product[e], gates[:, e])
-    return total
+        cells = rows[:, None] * self.heads + self.heads_of_task[tasks]
+        own = by_head.reshape(-1).index_select(0, cells.flatten()).view(cells.shape)
+        return own if self.outputs == 1 else own * self.own_column[tasks]
