@@ -1,4 +1,7 @@
-"""Align segments into task-mixed shards: `python -m jobs.align --config …` or `spark-submit jobs/align.py --config …`."""
+"""Align segments into task-mixed shards.
+
+`python -m jobs.align --config …` or `spark-submit jobs/align.py --config …`
+"""
 
 from pipeline.entry import main
 from pipeline.align import run

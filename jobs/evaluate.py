@@ -1,4 +1,7 @@
-"""Measure the model and write the report: `python -m jobs.evaluate --config …` or `spark-submit jobs/evaluate.py --config …`."""
+"""Measure the model and write the report.
+
+`python -m jobs.evaluate --config …` or `spark-submit jobs/evaluate.py --config …`
+"""
 
 from pipeline.entry import main
 from pipeline.evaluate import run

@@ -1,4 +1,7 @@
-"""Make raw files of a known data set into events: `python -m jobs.prepare --config …` or `spark-submit jobs/prepare.py --config …`."""
+"""Make raw files of a known data set into events.
+
+`python -m jobs.prepare --config …` or `spark-submit jobs/prepare.py --config …`
+"""
 
 from pipeline.entry import main
 from pipeline.prepare import run

@@ -1,4 +1,7 @@
-"""Score every entity and write the predictions: `python -m jobs.score --config …` or `spark-submit jobs/score.py --config …`."""
+"""Score every entity and write the predictions.
+
+`python -m jobs.score --config …` or `spark-submit jobs/score.py --config …`
+"""
 
 from pipeline.entry import main
 from pipeline.score import run

@@ -1,4 +1,7 @@
-"""Simulate events, a knowledge base and segment labels: `python -m jobs.simulate --config …` or `spark-submit jobs/simulate.py --config …`."""
+"""Simulate events, a knowledge base and segment labels.
+
+`python -m jobs.simulate --config …` or `spark-submit jobs/simulate.py --config …`
+"""
 
 from pipeline.entry import main
 from pipeline.simulate import run

@@ -1,4 +1,7 @@
-"""Train one model for all segments on the shards: `python -m jobs.train --config …` or `spark-submit jobs/train.py --config …`."""
+"""Train one model for all segments on the shards.
+
+`python -m jobs.train --config …` or `spark-submit jobs/train.py --config …`
+"""
 
 from pipeline.entry import main
 from pipeline.train import run

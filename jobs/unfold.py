@@ -1,4 +1,7 @@
-"""Unfold event sources into concept vectors: `python -m jobs.unfold --config …` or `spark-submit jobs/unfold.py --config …`."""
+"""Unfold event sources into concept vectors.
+
+`python -m jobs.unfold --config …` or `spark-submit jobs/unfold.py --config …`
+"""
 
 from pipeline.entry import main
 from pipeline.unfold import run

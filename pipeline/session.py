@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from py4j.protocol import Py4JJavaError
 from pyspark import SparkConf, SparkContext
@@ -91,16 +92,23 @@ def _delta_jars(submitted: bool, given: dict[str, str]) -> dict[str, str]:
         return {}
     jars = check_delta_jars()
     if submitted:  # spark.jars comes too late for the driver of a JVM that runs already
-        java = SparkContext._jvm.java
-        loader = java.lang.Thread.currentThread().getContextClassLoader()
         for jar in jars:
-            loader.addURL(java.io.File(str(jar)).toURI().toURL())
+            _class_loader().addURL(_java().io.File(str(jar)).toURI().toURL())
     return {"spark.jars": ",".join(str(jar) for jar in jars)}
+
+
+def _java() -> Any:
+    assert SparkContext._jvm is not None
+    return SparkContext._jvm.java
+
+
+def _class_loader() -> Any:
+    return _java().lang.Thread.currentThread().getContextClassLoader()
 
 
 def _on_class_path() -> bool:
     try:
-        SparkContext._jvm.java.lang.Thread.currentThread().getContextClassLoader().loadClass(_DELTA)
+        _class_loader().loadClass(_DELTA)
     except Py4JJavaError:
         return False
     return True

@@ -1,0 +1,56 @@
+"""Airflow 3: every day features up to the day's start, a model, predictions and a report, by spark-submit.
+
+Put this file into Airflow's folder of DAGs and set the variables below where Airflow runs. The strings with {{ }} are
+Airflow's to fill in. A stage replaces what it wrote before, so a task may be retried or cleared at any time.
+
+    METACON_HOME     the checkout, after `make setup package`, on a disk that all nodes see
+    METACON_CONFIG   the configuration of the run (default: METACON_HOME/conf/daily.yaml)
+    METACON_MASTER   Spark's master (default: local[*])
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from datetime import datetime, timedelta
+
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG
+
+HOME = os.environ.get("METACON_HOME", "/opt/metacon")
+CONFIG = os.environ.get("METACON_CONFIG", f"{HOME}/conf/daily.yaml")
+MASTER = os.environ.get("METACON_MASTER", "local[*]")
+
+STAGES = ("unfold", "align", "train", "score", "evaluate")
+OVERRIDES = ("unfold.cutoff={{ ds }}", "score.run_date={{ ds }}", "score.run_id=day_{{ ds_nodash }}")
+
+
+def command(stage: str) -> str:
+    """The shell command of a stage; every argument is a plain string."""
+    words = [f"{HOME}/.venv/bin/spark-submit", "--master", MASTER, "--py-files", f"{HOME}/dist/metacon.zip"]
+    words += [f"{HOME}/jobs/{stage}.py", "--config", CONFIG]
+    for override in OVERRIDES:
+        words += ["--set", override]
+    return shlex.join(words)
+
+
+with DAG(
+    dag_id="metacon_daily",
+    schedule="@daily",
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_runs=1,  # one writer at a time
+    default_args={"retries": 1, "retry_delay": timedelta(minutes=5)},
+) as dag:
+    tasks = [
+        BashOperator(
+            task_id=stage,
+            bash_command=command(stage),
+            cwd=HOME,
+            env={"PYSPARK_PYTHON": f"{HOME}/.venv/bin/python"},
+            append_env=True,
+        )
+        for stage in STAGES
+    ]
+    for earlier, later in zip(tasks, tasks[1:], strict=False):
+        earlier >> later

@@ -1,0 +1,36 @@
+"""All stages in order, in one Spark session.
+
+`python -m jobs.run --config …` or `spark-submit jobs/run.py --config …`
+"""
+
+import logging
+import time
+
+from pipeline import align, evaluate, prepare, score, simulate, summary, train, unfold
+from pipeline.config import Config
+from pipeline.entry import main
+from pipeline.layout import Layout
+
+logger = logging.getLogger(__name__)
+
+
+def run(config: Config) -> None:
+    """Every stage that the configuration asks for. The report comes last, to show what the others did and took."""
+    stages = [unfold, align, train, score, evaluate]
+    if config.prepare.dataset != "none":
+        stages.insert(0, prepare)
+    if config.simulate is not None:
+        stages.insert(0, simulate)
+    seconds: dict[str, float] = {}
+    for stage in stages:
+        name = stage.__name__.removeprefix("pipeline.")
+        logger.info("%s starts", name)
+        started = time.monotonic()
+        stage.run(config)
+        seconds[name] = round(time.monotonic() - started, 1)
+        logger.info("%s took %.1f s", name, seconds[name])
+        summary.write(Layout.of(config), "timings", seconds)
+
+
+if __name__ == "__main__":
+    main("Run all stages in order, in one Spark session.", run)
