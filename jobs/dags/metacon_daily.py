@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shlex
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG
@@ -52,5 +53,5 @@ with DAG(
         )
         for stage in STAGES
     ]
-    for earlier, later in zip(tasks, tasks[1:], strict=False):
+    for earlier, later in pairwise(tasks):
         earlier >> later
