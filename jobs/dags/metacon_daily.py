@@ -1,4 +1,4 @@
-"""Airflow 3: every day features up to the day's start, a model, predictions and a report, by spark-submit.
+"""Airflow 3: every day a model of the last days that have all their labels, predictions and a report, by spark-submit.
 
 Put this file into Airflow's folder of DAGs and set the variables below where Airflow runs. The strings with {{ }} are
 Airflow's to fill in. A stage replaces what it wrote before, so a task may be retried or cleared at any time.
@@ -6,6 +6,8 @@ Airflow's to fill in. A stage replaces what it wrote before, so a task may be re
     METACON_HOME     the checkout, after `make setup package`, on a disk that all nodes see
     METACON_CONFIG   the configuration of the run (default: METACON_HOME/conf/daily.yaml)
     METACON_MASTER   Spark's master (default: local[*])
+    METACON_HORIZON  unfold.horizon_days of the configuration (default: 7): the cutoff lies so many days back, so that
+                     every label is known
 """
 
 from __future__ import annotations
@@ -21,9 +23,14 @@ from airflow.sdk import DAG
 HOME = os.environ.get("METACON_HOME", "/opt/metacon")
 CONFIG = os.environ.get("METACON_CONFIG", f"{HOME}/conf/daily.yaml")
 MASTER = os.environ.get("METACON_MASTER", "local[*]")
+HORIZON = int(os.environ.get("METACON_HORIZON", "7"))
 
 STAGES = ("unfold", "align", "train", "score", "evaluate")
-OVERRIDES = ("unfold.cutoff={{ ds }}", "score.run_date={{ ds }}", "score.run_id=day_{{ ds_nodash }}")
+OVERRIDES = (
+    f"unfold.cutoff={{{{ macros.ds_add(ds, -{HORIZON}) }}}}",
+    "score.run_date={{ ds }}",
+    "score.run_id=day_{{ ds_nodash }}",
+)
 
 
 def command(stage: str) -> str:
