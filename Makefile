@@ -30,7 +30,7 @@ help: ## Show this list
 	@echo "  DATA=$(DATA) (the real data sets), METACON_CACHE=$(METACON_CACHE)"
 
 # --- set-up -------------------------------------------------------------------------------------------------------
-.PHONY: setup system jars
+.PHONY: setup system dependencies jars
 setup: $(STAMPS)/project jars ## Make .venv, build or reuse the Horovod wheel, fetch Delta's jars
 
 system:
@@ -50,6 +50,8 @@ $(STAMPS)/project: $(STAMPS)/horovod setup.py pyproject.toml
 	    $(PYTHON) -m pip install -q --no-deps --no-build-isolation -e .
 	@docker/with_progress.sh "checking the set of packages" $(PYTHON) -m pip check
 	@touch $@
+
+dependencies: $(STAMPS)/horovod # all but what the checkout's own code has a part in, for the layers of an image
 
 jars: | $(STAMPS)/project
 	@$(PYTHON) docker/fetch_delta_jars.py
