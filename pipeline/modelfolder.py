@@ -162,7 +162,7 @@ def code_version() -> str:
 
 def _folder(where: Layout | Path | str) -> Path:
     root = where.model if isinstance(where, Layout) else Path(where)
-    if (root / SPEC).exists() and not (root / POINTER).exists():
+    if not (root / POINTER).exists() and any((root / name).exists() for name in (SPEC, WEIGHTS)):
         return root
     return current_generation(root, "model", "train")
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import torch
@@ -19,13 +22,17 @@ import torch
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.layout import Layout
-from pipeline.session import get_session
-from pipeline.train.worker import ERROR_FILE, run_rank
+from pipeline.train.ranks import ERROR_FILE, run_rank
+
+if TYPE_CHECKING:
+    from pyspark import SparkContext
 
 logger = logging.getLogger(__name__)
 
 _START_SECONDS = 300
 """A rank imports torch first, which takes tens of seconds on a cold, busy machine."""
+_LINES_KEPT = 5
+_OF_RANK = re.compile(r"\[\d+\]<std(out|err)>:")
 _HOROVOD = {
     "HOROVOD_GLOO_TIMEOUT_SECONDS": str(_START_SECONDS),
     "HOROVOD_START_TIMEOUT": str(_START_SECONDS),
@@ -53,7 +60,7 @@ def slots_of(config: Config) -> tuple[int, str]:
     if config.train.launcher == "process":
         return 1, "launcher process"
     if config.train.launcher == "spark":
-        context = get_session(config).sparkContext
+        context = _spark(config)
         return context.defaultParallelism, f"Spark ({context.master})"
     if config.train.hosts:
         return sum(parse_hosts(config.train.hosts).values()), f"train.hosts ({config.train.hosts})"
@@ -65,12 +72,22 @@ def run_horovodrun(config: Config) -> None:
     workdir = Layout.of(config).workdir
     config_file = workdir / "train_config.json"
     config_file.write_text(config.model_dump_json(indent=1), encoding="utf-8")
+    error_file = _no_error(workdir)
     command = horovodrun_command(config, config_file)
     logger.info("starting %d ranks: %s", config.train.ranks, " ".join(command))
-    error_file = _no_error(workdir)
-    finished = subprocess.run(command, env=os.environ | _HOROVOD | {"PYTHONPATH": _python_path()}, check=False)
-    if finished.returncode:
-        _raise(error_file, f"horovodrun ended with status {finished.returncode}")
+    environment = os.environ | _HOROVOD | {"PYTHONPATH": _python_path()}
+    own_words: deque[str] = deque(maxlen=_LINES_KEPT)
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        for line in process.stdout or ():
+            # What ranks say is passed on; horovodrun's own traceback only says that some rank failed.
+            if _OF_RANK.match(line):
+                sys.stderr.write(line)
+            else:
+                own_words.append(line)
+    if process.returncode:
+        _raise(error_file, f"horovodrun ended with status {process.returncode}:\n{''.join(own_words)}")
 
 
 def horovodrun_command(config: Config, config_file: Path) -> list[str]:
@@ -90,7 +107,7 @@ def run_spark(config: Config) -> None:
     """Train by `horovod.spark.run`: each rank in a task of the running Spark session."""
     import horovod.spark
 
-    get_session(config)
+    _spark(config)
     error_file = _no_error(Layout.of(config).workdir)
     try:
         horovod.spark.run(
@@ -106,6 +123,13 @@ def run_spark(config: Config) -> None:
         _raise(error_file, f"horovod.spark.run: {error}")
 
 
+def _spark(config: Config) -> SparkContext:
+    """The context of the process's session. Imported here: ranks that need no Spark start a second sooner."""
+    from pipeline.session import get_session
+
+    return get_session(config).sparkContext
+
+
 def _no_error(workdir: Path) -> Path:
     path = workdir / ERROR_FILE
     path.unlink(missing_ok=True)
@@ -117,7 +141,7 @@ def _raise(error_file: Path, what: str) -> None:
         message = error_file.read_text(encoding="utf-8")
         error_file.unlink()
         raise UserError(message)
-    raise RuntimeError(f"training stopped: {what}; run it again to go on from the last checkpoint")
+    raise RuntimeError(f"training stopped; run it again to go on from the last checkpoint. {what}")
 
 
 def _python_path() -> str:

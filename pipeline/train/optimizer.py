@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.config.learning import Train
 
+_EPS = 1e-8
 _UNDECAYED = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm, nn.BatchNorm1d)
 _UNDECAYED_WORDS = ("bias", "embedding", "norm")
 
@@ -39,6 +40,7 @@ class Optimizer:
                 [group for group in groups if group["params"]],
                 lr=self._peak,
                 weight_decay=settings.weight_decay,
+                eps=_EPS,
                 foreach=True,
             )
         ]
@@ -58,6 +60,9 @@ class Optimizer:
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
+                if isinstance(optimizer, torch.optim.SparseAdam):
+                    # AdamW adds eps to the bias-corrected root, SparseAdam to the plain one: this makes them agree.
+                    group["eps"] = _EPS * math.sqrt(1 - group["betas"][1] ** (step + 1))
             optimizer.step()
 
     def state(self) -> dict[str, Tensor]:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from pathlib import Path
 
 import torch
 
 from pipeline.config import Config
-from pipeline.shards.dataset import ShardSet
+from pipeline.errors import UserError
+from pipeline.layout import Layout
+from pipeline.shards.dataset import ShardSet, open_shards
 from pipeline.train.build import start_model
 from pipeline.train.checkpoint import fingerprint, latest_checkpoint, read_checkpoint, remove_checkpoints
 from pipeline.train.context import Context
-from pipeline.train.distribution import World
+from pipeline.train.distribution import World, join_world
 from pipeline.train.finish import choose_thresholds, write_results
 from pipeline.train.loop import Loop
 from pipeline.train.objective import Objective
 from pipeline.train.start import label_statistics
 
 logger = logging.getLogger(__name__)
+
+ERROR_FILE = "train_error.txt"
+"""Under the working folder, which all ranks share: the message of a rank that met bad input."""
 
 
 def train(config: Config, shards: ShardSet, world: World) -> None:
@@ -48,3 +55,23 @@ def _resume(loop: Loop, context: Context) -> None:
     if name is not None:
         loop.resume(read_checkpoint(root / name))
         logger.info("going on from %s", root / name)
+
+
+def run_rank(config_json: str) -> None:
+    """Train as the rank that this process is. The launcher has verified the shards' checksums.
+
+    Raises UserError after leaving its message for the launcher.
+    """
+    config = Config.model_validate_json(config_json)
+    layout = Layout.of(config)
+    try:
+        train(config, open_shards(layout, checksums=False), join_world())
+    except UserError as error:
+        leave_error(layout.workdir / ERROR_FILE, str(error))
+        raise
+
+
+def leave_error(path: Path, message: str) -> None:
+    """The message of the first rank that fails stays."""
+    with contextlib.suppress(FileExistsError), path.open("x", encoding="utf-8") as file:
+        file.write(message)
