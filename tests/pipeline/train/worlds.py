@@ -49,7 +49,7 @@ def write_world(
 def _rows(count: int, tasks: tuple[TaskSpec, ...], seed: int) -> Rows:
     rng = np.random.default_rng(seed)
     taste = rng.normal(size=count)
-    ids, weights, labels, task_ids = [], [], [], []
+    ids, weights, labels, task_ids = ([np.empty(0)] for _ in range(4))
     for row in range(count):
         likes = rng.random(10) < 1 / (1 + np.exp(-2 * taste[row] * np.linspace(-1, 1, 10)))
         noise = rng.choice(np.r_[0:10, 20:CONCEPTS], size=rng.integers(2, 9), replace=False)
@@ -62,10 +62,10 @@ def _rows(count: int, tasks: tuple[TaskSpec, ...], seed: int) -> Rows:
     return Rows(
         concept_ids=np.concatenate(ids).astype(np.int32),
         concept_weights=np.concatenate(weights).astype(np.float32),
-        concept_offsets=np.cumsum([0, *map(len, ids)]),
+        concept_offsets=np.cumsum([*map(len, ids)]),
         task_ids=np.concatenate(task_ids).astype(np.int32),
         labels=np.concatenate(labels).astype(np.float32),
-        pair_offsets=np.cumsum([0, *map(len, task_ids)]),
+        pair_offsets=np.cumsum([*map(len, task_ids)]),
     )
 
 
