@@ -30,7 +30,7 @@ class Experts(nn.Module):
         """x [views, input width] -> [experts, views, width]."""
         stream = x.expand(self.experts, *x.shape)
         for weight, bias in zip(self.weights, self.biases, strict=True):
-            out = self.dropout(torch.relu(torch.baddbmm(bias, stream, weight)))
+            out = self.dropout(torch.relu_(torch.baddbmm(bias, stream, weight)))
             stream = stream + out if weight.shape[1] == weight.shape[2] else out
         return stream
 
