@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pyspark.errors import AnalysisException
+from pathlib import Path
+
 from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.config import Config
 from pipeline.config.names import identifier
+from pipeline.environment import check_writable
 from pipeline.errors import UserError
 from pipeline.generations import current_generation, new_generation
 from pipeline.layout import Layout
@@ -41,13 +43,11 @@ class Tables:
         return self._spark.read.parquet(str(current_generation(self._root / name, f"table {name}", stage).absolute()))
 
     def replace(self, name: str, rows_df: DataFrame) -> None:
-        """Write a table whole, in place of what stood there."""
+        """Write a table whole, in place of what stood there. Raises UserError where the place cannot be written."""
+        check_writable(Path(self.path(name)))
         if self._format == "delta":
             writer = rows_df.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-            try:
-                writer.save(self.path(name))
-            except AnalysisException as error:
-                raise UserError(f"{self.path(name)}: cannot be written: {error}") from None
+            writer.save(self.path(name))
         else:
             with new_generation(self._root / identifier(name), "table") as folder:
                 rows_df.write.mode("overwrite").parquet(str(folder.absolute()))
@@ -56,6 +56,7 @@ class Tables:
         """Delta only: replace the rows that meet a condition, by one transaction; creates the table if need be."""
         if self._format != "delta":
             raise UserError(f"table {name}: replacing part of a table needs spark.tables: delta")
+        check_writable(Path(self.path(name)))
         writer = rows_df.write.format("delta").mode("overwrite").partitionBy(*partition_by)
         if self.exists(name):
             writer = writer.option("replaceWhere", condition)
