@@ -113,7 +113,9 @@ class Label(Section):
     expression: str | None = None
     """Spark SQL over the source's rows in [cutoff, cutoff + horizon) (all rows of a static source)."""
     aggregate: Literal["any", "max", "sum", "count", "last"] = "any"
-    """How an entity's rows make one label: any: 1 where the condition holds for a row."""
+    """How an entity's rows make one label. any: 1 where the condition holds for a row. count: rows for which it holds
+    (or, of other expressions, rows with a value). last: the value of the latest row. A binary label is 1 where the
+    result is above 0; of a multiclass label max takes the class that comes last in `classes`."""
     table: str | None = None
     """The name of a label table."""
     segment: str | None = None
@@ -125,6 +127,10 @@ class Label(Section):
             raise ValueError("a label needs either expression (with source) or table")
         if self.expression is not None and self.source is None:
             raise ValueError("a label expression needs its source")
+        if self.expression is not None and self.segment is not None:
+            raise ValueError("label.segment names a segment of a label table; an expression has none")
+        if self.table is not None and (self.source is not None or self.aggregate != "any"):
+            raise ValueError("a label table has neither source nor aggregate")
         return self
 
 
@@ -146,6 +152,24 @@ class Segment(Section):
     group: str | None = None
     """A name to average results over (default: niche, mid or large, by positives in the support)."""
     for_each: dict[str, list[str]] = {}
+
+    @model_validator(mode="after")
+    def _fitting_label(self) -> Segment:
+        if (self.kind == "multiclass") != bool(self.classes):
+            raise ValueError(f"segment {self.name}: classes are for kind multiclass, and it needs them")
+        if self.kind == "multiclass" and len(set(self.classes)) < max(2, len(self.classes)):
+            raise ValueError(f"segment {self.name}: needs at least two classes, each named once")
+        fitting = {
+            "binary": ("any", "max", "sum", "count", "last"),
+            "multiclass": ("max", "last"),
+            "regression": ("max", "sum", "count", "last"),
+        }[self.kind]
+        if self.label.expression is not None and self.label.aggregate not in fitting:
+            raise ValueError(
+                f"segment {self.name}: label.aggregate {self.label.aggregate} does not make a {self.kind} label; "
+                f"choose one of {', '.join(fitting)}"
+            )
+        return self
 
 
 class LabelTable(Table):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -17,6 +17,7 @@ from pipeline.shards.order import GroupRun, LanePlan, file_order, lane_plan, lan
 from pipeline.shards.prefetch import prefetch
 from pipeline.shards.readers import ReaderName, ShardReader, get_reader
 
+_GROUPS_AHEAD = 1
 _BATCHES_AHEAD = 8
 
 
@@ -52,15 +53,12 @@ def epoch_batches(
     """
     plan = epoch_plan(shards, split, batch_size=batch_size, lanes=lanes, world=world)
     source = _Source(shards, split, seed, epoch, get_reader(reader))
-    streams = [
-        prefetch(_lane_batches(source, plan, lane, start_step), _BATCHES_AHEAD)
-        for lane in lanes_of_rank(lanes, rank, world)
-    ]
+    streams = [_lane_batches(source, plan, lane, start_step) for lane in lanes_of_rank(lanes, rank, world)]
     try:
         yield from (list(of_lanes) for of_lanes in zip(*streams, strict=True))
     finally:
         for stream in streams:
-            stream.close()  # type: ignore[attr-defined]
+            stream.close()
 
 
 def scan_batches(
@@ -122,15 +120,15 @@ def load_csr(shards: ShardSet, split: str) -> Matrix:
 
 
 def to_batch(rows: Rows) -> Batch:
-    """Decoded rows as the tensors of a batch (copied, so that no file buffer is held)."""
+    """Decoded rows as tensors: ids become int64, weights and labels are shared with the rows."""
     pair_rows = np.repeat(np.arange(len(rows)), np.diff(rows.pair_offsets))
     return Batch(
         concept_ids=torch.from_numpy(rows.concept_ids.astype(np.int64)),
-        concept_weights=torch.from_numpy(rows.concept_weights.astype(np.float32)),
+        concept_weights=torch.from_numpy(rows.concept_weights.astype(np.float32, copy=False)),
         row_offsets=torch.from_numpy(rows.concept_offsets),
         pair_rows=torch.from_numpy(pair_rows),
         pair_tasks=torch.from_numpy(rows.task_ids.astype(np.int64)),
-        labels=torch.from_numpy(rows.labels.astype(np.float32)),
+        labels=torch.from_numpy(rows.labels.astype(np.float32, copy=False)),
     )
 
 
@@ -175,15 +173,24 @@ class _Source:
                 yield group.take(order[run.start : run.stop])
 
 
-def _lane_batches(source: _Source, plan: LanePlan, lane: int, start_step: int) -> Iterator[LaneBatch]:
+def _lane_batches(source: _Source, plan: LanePlan, lane: int, start_step: int) -> Generator[LaneBatch, None, None]:
+    """The steps of one lane. Row groups are read and decoded ahead, batches are views of them."""
     if start_step >= plan.steps:
         return
-    chunks = source.rows_between(plan.step_bounds(lane, start_step)[0], plan.lane_bounds(lane)[1])
-    waiting = join_rows([])
-    for step in range(start_step, plan.steps):
-        start, stop = plan.step_bounds(lane, step)
-        while len(waiting) < stop - start:
-            chunk = next(chunks)
-            waiting = join_rows([waiting, chunk]) if len(waiting) else chunk
-        yield LaneBatch(lane, to_batch(waiting.slice(0, stop - start)))
-        waiting = waiting.slice(stop - start, len(waiting))
+    place, end = plan.step_bounds(lane, start_step)[0], plan.lane_bounds(lane)[1]
+    chunks = prefetch(source.rows_between(place, end), _GROUPS_AHEAD)
+    chunk, used = join_rows([]), 0
+    try:
+        for step in range(start_step, plan.steps):
+            start, stop = plan.step_bounds(lane, step)
+            parts = []
+            wanted = stop - start
+            while wanted > len(chunk) - used:
+                parts.append(chunk.slice(used, len(chunk)))
+                wanted -= len(chunk) - used
+                chunk, used = next(chunks), 0
+            parts.append(chunk.slice(used, used + wanted))
+            used += wanted
+            yield LaneBatch(lane, to_batch(join_rows([part for part in parts if len(part)])))
+    finally:
+        chunks.close()

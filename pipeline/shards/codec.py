@@ -98,10 +98,10 @@ def unpack(column: pa.Array, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
 
 
 def unpack_bytes(column: list[bytes], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """The same from one bytes object a row."""
+    """The same from one bytes object a row; copied once, into memory of its own."""
     offsets = np.zeros(len(column) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, column), np.int64, len(column)), out=offsets[1:])
-    return np.frombuffer(b"".join(column), dtype), offsets // dtype.itemsize
+    return np.frombuffer(bytearray().join(column), dtype), offsets // dtype.itemsize
 
 
 def pack_lists(column: pa.ListArray, dtype: np.dtype) -> pa.BinaryArray:

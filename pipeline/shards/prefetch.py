@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.1
 
 
-def prefetch(items: Iterator[T], depth: int) -> Iterator[T]:
+def prefetch(items: Iterator[T], depth: int) -> Generator[T, None, None]:
     """The same items, up to `depth` of them made ahead of time; an error of the source is raised in its place.
 
     Closing the iterator, or dropping it, stops the thread and closes the source.

@@ -1,0 +1,156 @@
+"""What the align stage reads: concept vectors, the vocabulary, the entities' splits and every segment's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pipeline.align.expressions import TIME, label_window, source_hits
+from pipeline.align.hits import Numbered
+from pipeline.align.label_tables import labelled_rows, split_unknown, table_hits
+from pipeline.align.tasks import Counts
+from pipeline.config import Config
+from pipeline.config.data import LabelTable, Source
+from pipeline.errors import UserError
+from pipeline.session import get_session
+from pipeline.sources import read_source, read_table
+from pipeline.splits import SUPPORT, query_entities, with_split
+from pipeline.tables import Tables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """vectors_df: entity_id, concept_ids, concept_weights. vocabulary_df: the table `vocabulary`. entities_df:
+    entity_id, split. hits_dfs: entity_id, hits, of each source and label table. bad_df: source, reason, row, for
+    the quarantine; None where there is no way to have any."""
+
+    vectors_df: DataFrame
+    vocabulary_df: DataFrame
+    vocabulary_size: int
+    entities_df: DataFrame
+    hits_dfs: Sequence[DataFrame]
+    bad_df: DataFrame | None
+    cached_dfs: Sequence[DataFrame]
+    """To unpersist in the end."""
+
+
+def read_inputs(config: Config) -> Inputs:
+    """Raises UserError for what is missing or does not fit, before anything is written."""
+    if not config.segments:
+        raise UserError("no segments declared: the align stage needs at least one under segments")
+    tables = Tables(config, get_session(config))
+    vectors_df = tables.read("concept_vectors", "the unfold")
+    vocabulary_df = tables.read("vocabulary", "the unfold")
+    entities_df = _entities(config, vectors_df)
+    by_source, by_table = _segments_of(config)
+    hits_dfs: list[DataFrame] = []
+    bad_dfs: list[DataFrame] = []
+    cached_dfs: list[DataFrame] = []
+    for source in config.sources:
+        if source.name in by_source:
+            segments = by_source[source.name]
+            hits_df = source_hits(label_rows(config, source), segments, source.time is not None)
+            if any(segment.kind != "binary" for _, segment in segments):
+                # Kept, so that the bad labels do not cost a second pass over the source.
+                hits_df = hits_df.persist(StorageLevel.DISK_ONLY)
+                cached_dfs.append(hits_df)
+                bad_dfs.append(_bad_labels(hits_df, source.name, config))
+            hits_dfs.append(hits_df)
+    for table in config.label_tables:
+        if table.name in by_table:
+            hits_df, table_bad_dfs = _table(config, table, by_table[table.name], entities_df)
+            hits_dfs.append(hits_df)
+            bad_dfs += table_bad_dfs
+    return Inputs(
+        vectors_df=vectors_df,
+        vocabulary_df=vocabulary_df,
+        vocabulary_size=vocabulary_df.count(),
+        entities_df=entities_df,
+        hits_dfs=hits_dfs,
+        bad_df=_union(bad_dfs),
+        cached_dfs=cached_dfs,
+    )
+
+
+def label_rows(config: Config, source: Source) -> DataFrame:
+    """The rows of a source that labels come from: those of the label window, or all rows of a static source."""
+    rows_df = read_source(config, source)
+    return rows_df if source.time is None else label_window(rows_df, config.unfold)
+
+
+def check_windows(config: Config, inputs: Inputs, counts: Sequence[Mapping[str, Counts]]) -> None:
+    """Raises UserError where all labels of a source are missing because it has no rows in the label window."""
+    by_source, _ = _segments_of(config)
+    for source in config.sources:
+        segments = by_source.get(source.name, [])
+        silent = all(counts[task][SUPPORT].positives == 0 for task, _ in segments)
+        if source.time is None or not segments or not silent or not label_rows(config, source).isEmpty():
+            continue
+        last = read_source(config, source).agg(F.max(TIME)).first()
+        raise UserError(
+            f"source {source.name}: no rows in [{config.unfold.cutoff}, + {config.unfold.horizon_days:g} days), so no "
+            f"labels; its last row is at {last[0] if last else None}: choose an earlier unfold.cutoff"
+        )
+
+
+def _entities(config: Config, vectors_df: DataFrame) -> DataFrame:
+    split = config.align.split
+    query_df = None
+    if split.by is not None:
+        (source,) = (one for one in config.sources if one.name == split.by.source)
+        rows_df = read_source(config, source)
+        if split.by.column not in rows_df.columns:
+            columns = ", ".join(name for name in rows_df.columns if not name.startswith("_"))
+            raise UserError(
+                f"align.split.by: source {source.name} has no column {split.by.column!r}; it has: {columns}"
+            )
+        query_df = query_entities(rows_df, split)
+    return with_split(vectors_df.select("entity_id"), split, query_df)
+
+
+def _segments_of(config: Config) -> tuple[dict[str, list[Numbered]], dict[str, list[Numbered]]]:
+    """The numbered segments of each source and of each label table."""
+    by_source: dict[str, list[Numbered]] = {}
+    by_table: dict[str, list[Numbered]] = {}
+    for task, segment in enumerate(config.segments):
+        if segment.label.source is not None:
+            by_source.setdefault(segment.label.source, []).append((task, segment))
+        elif segment.label.table is not None:
+            by_table.setdefault(segment.label.table, []).append((task, segment))
+    return by_source, by_table
+
+
+def _table(
+    config: Config, table: LabelTable, segments: list[Numbered], entities_df: DataFrame
+) -> tuple[DataFrame, list[DataFrame]]:
+    """The hits of a label table, and its rows for the quarantine."""
+    table_df = read_table(config, table)
+    rows_df, unknown_df = split_unknown(labelled_rows(table_df, table, segments), table, entities_df)
+    hits_df = table_hits(rows_df, table, segments)
+    bad_dfs = [_bad_labels(hits_df, table.name, config)]
+    if unknown_df is not None:
+        row = F.to_json(F.struct(*table_df.columns))
+        bad_dfs.append(
+            unknown_df.select(
+                F.lit(table.name).alias("source"), F.lit("entity is in no source").alias("reason"), row.alias("row")
+            )
+        )
+    return hits_df, bad_dfs
+
+
+def _bad_labels(hits_df: DataFrame, source: str, config: Config) -> DataFrame:
+    names = F.array(*(F.lit(segment.name) for segment in config.segments))
+    bad_df = hits_df.select("entity_id", F.explode("bad").alias("bad"))
+    row = F.to_json(F.struct("entity_id", names[F.col("bad.task")].alias("segment")))
+    return bad_df.select(F.lit(source).alias("source"), F.col("bad.reason").alias("reason"), row.alias("row"))
+
+
+def _union(parts: list[DataFrame]) -> DataFrame | None:
+    union_df = None
+    for part_df in parts:
+        union_df = part_df if union_df is None else union_df.unionByName(part_df)
+    return union_df

@@ -1,0 +1,71 @@
+"""CMask(i) (paper Eq 4-5): which concepts each task may not see, each with its reason."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.window import Window
+
+from pipeline.config.data import Segment
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = ("task_id", "segment", "concept_id", "concept", "reason", "carriers", "purity", "p_value")
+_OWN, _FAMILY, _IMPLIES = 0, 1, 2
+
+
+def glob_concepts(vocabulary_df: DataFrame, segments: Sequence[Segment]) -> DataFrame:
+    """task_id, concept_id, rank, reason, glob: the concepts that the globs `own` and `mask` of the segments match."""
+    wanted = [
+        (task, glob, rank, "own" if rank == _OWN else f"family:{glob}")
+        for task, segment in enumerate(segments)
+        for rank, globs in ((_OWN, segment.own), (_FAMILY, segment.mask))
+        for glob in globs
+    ]
+    session = vocabulary_df.sparkSession
+    wanted_df = session.createDataFrame(wanted, "task_id int, glob string, rank int, reason string")
+    globs = sorted({glob for _, glob, _, _ in wanted})
+    matches = F.array(*(F.when(F.col("concept").like(like_pattern(glob)), F.lit(glob)) for glob in globs))
+    found = F.filter(matches.cast("array<string>"), lambda glob: glob.isNotNull())
+    matched_df = vocabulary_df.select("concept_id", F.explode(found).alias("glob"))
+    return matched_df.join(F.broadcast(wanted_df), "glob").select("task_id", "concept_id", "rank", "reason", "glob")
+
+
+def like_pattern(glob: str) -> str:
+    """A glob of `*` and `?` as a pattern of SQL's LIKE."""
+    escaped = re.sub(r"([\\%_])", r"\\\1", glob)
+    return escaped.replace("*", "%").replace("?", "_")
+
+
+def masks_table(
+    vocabulary_df: DataFrame, globs_df: DataFrame, implying_df: DataFrame | None, segments: Sequence[Segment]
+) -> DataFrame:
+    """The table `masks`, one row a (task, concept): own before family before implied."""
+    session = vocabulary_df.sparkSession
+    nothing = {"carriers": "long", "purity": "double", "p_value": "double"}
+    found_df = globs_df.drop("glob").withColumns({name: F.lit(None).cast(kind) for name, kind in nothing.items()})
+    if implying_df is not None:
+        implied_df = implying_df.withColumns({"rank": F.lit(_IMPLIES), "reason": F.lit("implies")})
+        found_df = found_df.unionByName(implied_df)
+    best = Window.partitionBy("task_id", "concept_id").orderBy("rank", "reason")
+    best_df = found_df.withColumn("place", F.row_number().over(best)).where(F.col("place") == 1)
+    names_df = session.createDataFrame([(i, one.name) for i, one in enumerate(segments)], "task_id int, segment string")
+    return (
+        best_df.join(F.broadcast(names_df), "task_id")
+        .join(vocabulary_df.select("concept_id", "concept"), "concept_id")
+        .select(*COLUMNS)
+    )
+
+
+def warn_of_idle_globs(globs_df: DataFrame, segments: Sequence[Segment]) -> list[str]:
+    """The globs that match no concept, logged and returned: a misspelt mask would let a label leak."""
+    matched = {row["glob"] for row in globs_df.select("glob").distinct().collect()}
+    idle = sorted({glob for segment in segments for glob in (*segment.own, *segment.mask)} - matched)
+    if idle:
+        shown = ", ".join(idle[:10])
+        logger.warning("%d mask globs match no concept: %s%s", len(idle), shown, ", …" if len(idle) > 10 else "")
+    return idle
