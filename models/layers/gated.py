@@ -3,14 +3,13 @@
     z[h, k, r]   = first_bias[h, k] + sum_e gates[e, k, r] * sum_w first[w, h, k] * experts[e, r, w]
     logits[j, r] = sum_h relu(z)[h, task of head j, r] * last[h, j]
 
-Rows stand innermost and hidden units outermost, so that gates meet the wide products in one long run of memory. The
-products are whole; what is done element by element goes by chunks of hidden units that stay in the cache. Autograd
-would walk the [experts, hidden, tasks, rows] products from memory a dozen times.
+Rows stand innermost and hidden units outermost, so that gates meet the wide products in one long run of memory, and
+the work goes by chunks of hidden units that stay in the cache. Autograd would walk the [experts, hidden, tasks, rows]
+products from memory a dozen times.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -30,15 +29,19 @@ class GatedTowers(torch.autograd.Function):
     def forward(
         ctx: Any, experts: Tensor, gates: Tensor, first: Tensor, first_bias: Tensor, last: Tensor, heads: Tensor | None
     ) -> Tensor:
-        wide = first.flatten(1).t()  # [hidden * tasks, width]
-        product = experts.new_empty(experts.shape[0], wide.shape[0], experts.shape[1])
-        for e in range(experts.shape[0]):
-            torch.mm(wide, experts[e].t(), out=product[e])
-        product = product.view(-1, *first.shape[1:], experts.shape[1])
-        logits = gates.new_zeros(last.shape[1], experts.shape[1])
-        for chunk in _chunks(product):
-            unit = _by_head(_units(product, gates, first_bias, chunk), heads)
+        rows, hidden, tasks = experts.shape[1], *first.shape[1:]
+        chunks = _chunks(hidden, tasks * rows, experts.is_cuda)
+        keep = any(ctx.needs_input_grad)  # else one chunk of the wide products at a time is enough
+        product = experts.new_empty(experts.shape[0], hidden if keep else chunks[0].stop, tasks, rows)
+        logits = gates.new_zeros(last.shape[1], rows)
+        for chunk in chunks:
+            part = product[:, chunk if keep else slice(0, min(chunk.stop, hidden) - chunk.start)]
+            for e in range(experts.shape[0]):
+                torch.mm(first[:, chunk].flatten(1).t(), experts[e].t(), out=part[e].flatten(0, 1))
+            unit = _by_head(_units(part, gates, first_bias[chunk]), heads)
             logits += unit.mul_(last[chunk, :, None]).sum(0)
+        if not keep:
+            return logits
         ctx.save_for_backward(experts, gates, first, first_bias, last, heads, product)
         return logits
 
@@ -48,8 +51,8 @@ class GatedTowers(torch.autograd.Function):
         upper = upper.contiguous()
         d_product = torch.empty_like(product)
         d_gates, d_first_bias, d_last = torch.zeros_like(gates), torch.empty_like(first_bias), torch.empty_like(last)
-        for chunk in _chunks(product):
-            unit = _units(product, gates, first_bias, chunk)
+        for chunk in _chunks(product.shape[1], product.shape[2] * product.shape[3], product.is_cuda):
+            unit = _units(product[:, chunk], gates, first_bias[chunk])
             torch.sum(_by_head(unit, heads) * upper, 2, out=d_last[chunk])
             d_z = last[chunk, :, None] * upper
             if heads is not None:
@@ -67,11 +70,11 @@ class GatedTowers(torch.autograd.Function):
         return d_experts, d_gates, d_first.t().reshape(first.shape), d_first_bias, d_last, None
 
 
-def _units(product: Tensor, gates: Tensor, first_bias: Tensor, chunk: slice) -> Tensor:
-    """[chunk, tasks, rows]: the relu units of a chunk of hidden units."""
-    z = torch.addcmul(first_bias[chunk, :, None], product[0, chunk], gates[0])
+def _units(product: Tensor, gates: Tensor, first_bias: Tensor) -> Tensor:
+    """[hidden, tasks, rows]: the relu units of a chunk."""
+    z = torch.addcmul(first_bias[:, :, None], product[0], gates[0])
     for e in range(1, product.shape[0]):
-        z.addcmul_(product[e, chunk], gates[e])
+        z.addcmul_(product[e], gates[e])
     return z.relu_()
 
 
@@ -79,8 +82,7 @@ def _by_head(by_task: Tensor, heads: Tensor | None) -> Tensor:
     return by_task if heads is None else by_task.index_select(1, heads)
 
 
-def _chunks(product: Tensor) -> Iterator[slice]:
-    """Slices of hidden units; one for all on a GPU."""
-    hidden, per_unit = product.shape[1], product.shape[2] * product.shape[3]
-    step = hidden if product.is_cuda else min(hidden, max(1, _CHUNK_NUMBERS // max(1, per_unit)))
-    return (slice(start, start + step) for start in range(0, hidden, step))
+def _chunks(hidden: int, per_unit: int, whole: bool) -> list[slice]:
+    """Slices of hidden units that fit the cache; one for all on a GPU."""
+    step = hidden if whole else min(hidden, max(1, _CHUNK_NUMBERS // max(1, per_unit)))
+    return [slice(start, start + step) for start in range(0, hidden, step)]

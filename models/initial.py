@@ -1,0 +1,88 @@
+"""Concept embeddings before the first step: correspondence analysis of which concepts stand together in a row.
+
+Correspondence analysis (Benzécri 1973; Greenacre, "Correspondence Analysis in Practice") is the truncated SVD of
+    S = D_r^-1/2 (P - r c') D_c^-1/2,    P = X / sum(X), r and c its row and column sums,
+the standardised residuals of the support's concept matrix X [rows, vocabulary]. With S = U diag(s) V', a row's factors
+are the average of its concepts' standard coordinates D_c^-1/2 V: just the form of MetaAug's input, a weighted sum
+of concept embeddings. So these coordinates are the embeddings, in closed form, of what auxiliary training learns slowly.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor
+
+_OVERSAMPLING = 10
+_ITERATIONS = 5
+
+
+def correspondence_embeddings(
+    rows: Tensor, vocabulary_size: int, dim: int, seed: int, scale: float = 0.15, rank: int = 64
+) -> Tensor:
+    """[vocabulary_size, dim] float32: `scale` times the concepts' standard coordinates (sum_c c E_c^2 = scale^2 a dimension).
+
+    rows: sparse CSR [rows, vocabulary_size] of non-negative weights, such as a sample of the support. The leading
+    min(rank, dim) dimensions come from the SVD, strongest first; the rest, and concepts in no row, are random and
+    a tenth as large. The same for the same rows and seed. Raises ValueError for another layout, size or a negative weight.
+    """
+    if rows.layout != torch.sparse_csr or rows.shape[1] != vocabulary_size:
+        raise ValueError(f"rows must be sparse CSR [rows, {vocabulary_size}], not {rows.layout} {tuple(rows.shape)}")
+    if rows.values().numel() and rows.values().min() < 0:
+        raise ValueError("correspondence analysis needs weights of at least 0")
+    generator = torch.Generator().manual_seed(seed)
+    table = torch.randn(vocabulary_size, dim, generator=generator) * (scale / 10)
+    residuals = _Residuals(rows)
+    present = residuals.columns.nonzero().squeeze(1)
+    rank = min(rank, dim, int((residuals.rows > 0).sum()) - 1, present.numel() - 1)
+    if rank < 1:
+        return table
+    vectors = _right_singular_vectors(residuals, rank, generator)
+    coordinates = vectors[present] / residuals.columns[present].sqrt().unsqueeze(1)
+    table[present, :rank] = (scale * coordinates).float()
+    return table
+
+
+class _Residuals:
+    """S as a linear operator: a sparse matrix less an outer product, never written out.
+
+    rows [rows], columns [vocabulary]: the masses r and c.
+    """
+
+    def __init__(self, counts: Tensor) -> None:
+        offsets, ids, values = counts.crow_indices(), counts.col_indices(), counts.values().double()
+        of_entry = torch.repeat_interleave(torch.arange(counts.shape[0]), offsets[1:] - offsets[:-1])
+        values = values / values.sum().clamp(min=torch.finfo(torch.float64).tiny)
+        self.rows = torch.zeros(counts.shape[0], dtype=torch.float64).index_add_(0, of_entry, values)
+        self.columns = torch.zeros(counts.shape[1], dtype=torch.float64).index_add_(0, ids, values)
+        scaled = values * (self.rows[of_entry] * self.columns[ids]).clamp(min=torch.finfo(torch.float64).tiny).rsqrt()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # "Sparse CSR tensor support is in beta state"
+            self._matrix = torch.sparse_csr_tensor(offsets, ids, scaled.float(), counts.shape, check_invariants=True)
+            self._transpose = self._matrix.t().to_sparse_csr()
+        self._row_roots, self._column_roots = self.rows.sqrt().float(), self.columns.sqrt().float()
+
+    def times(self, x: Tensor) -> Tensor:
+        """S x: [vocabulary, k] -> [rows, k]."""
+        return self._matrix @ x - torch.outer(self._row_roots, self._column_roots @ x)
+
+    def transposed_times(self, y: Tensor) -> Tensor:
+        """S' y: [rows, k] -> [vocabulary, k]."""
+        return self._transpose @ y - torch.outer(self._column_roots, self._row_roots @ y)
+
+
+def _right_singular_vectors(residuals: _Residuals, rank: int, generator: torch.Generator) -> Tensor:
+    """[vocabulary, rank]: by subspace iteration (Halko, Martinsson and Tropp 2011, algorithm 4.4), strongest first.
+
+    The sign of each is set so that its largest entry is positive.
+    """
+    width = min(rank + _OVERSAMPLING, residuals.rows.numel(), residuals.columns.numel())
+    start = torch.randn(residuals.columns.numel(), width, generator=generator)
+    basis = torch.linalg.qr(residuals.times(start)).Q
+    for _ in range(_ITERATIONS):
+        basis = torch.linalg.qr(residuals.transposed_times(basis)).Q
+        basis = torch.linalg.qr(residuals.times(basis)).Q
+    vectors = torch.linalg.svd(residuals.transposed_times(basis), full_matrices=False).U[:, :rank]
+    signs = vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
+    return vectors * signs
