@@ -1,0 +1,139 @@
+"""Scoring writes one row for each entity and segment of a run, and says what it could not score."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models.batch import Batch
+from pipeline import summary
+from pipeline.errors import UserError
+from pipeline.layout import Layout
+from pipeline.modelfolder import load_model
+from pipeline.score import run
+from pipeline.score.heads import decisions_of, heads_of, probabilities_of
+from pipeline.tables import Tables
+from tests.pipeline.score.world import SEGMENTS, build, vectors
+
+
+@pytest.fixture
+def config(make_config):
+    return make_config("score.run_id=first", "score.run_date=2026-03-01", "score.batch_rows=7")
+
+
+def predictions(spark, config):
+    return Tables(config, spark).read("predictions").toPandas().sort_values(["run_id", "entity_id", "segment"])
+
+
+def test_scores_are_those_of_the_model_row_by_row(spark, config):
+    rows = vectors(20)
+    model = build(spark, config, rows)
+    run(config)
+    table = predictions(spark, config).set_index(["entity_id", "segment"])
+    assert len(table) == 20 * len(SEGMENTS)
+    for entity, ids, weights in rows:
+        batch = Batch(
+            concept_ids=torch.tensor(ids),
+            concept_weights=torch.tensor(weights),
+            row_offsets=torch.tensor([0, len(ids)]),
+            pair_rows=torch.zeros(0, dtype=torch.int64),
+            pair_tasks=torch.zeros(0, dtype=torch.int64),
+            labels=torch.zeros(0),
+        ).with_all_tasks(4)
+        with torch.no_grad():
+            logits = model(batch)
+        expected = {
+            "travel": torch.sigmoid(logits[0, 0]),
+            "age=young": torch.softmax(logits[1, :3], 0)[0],
+            "spend": logits[2, 0],
+            "sports": torch.sigmoid(logits[3, 0]),
+        }
+        for segment, score in expected.items():
+            assert table.loc[(entity, segment), "score"] == pytest.approx(float(score), abs=1e-5)
+        travel = table.loc[(entity, "travel")]
+        assert travel["decision"] == (travel["score"] >= 0.4)
+        assert table.loc[(entity, "spend"), "decision"] is None
+        assert sum(bool(table.loc[(entity, f"age={name}"), "decision"]) for name in ("young", "mid", "old")) == 1
+
+
+def test_running_again_replaces_the_run_and_leaves_others_alone(spark, config, make_config):
+    build(spark, config, vectors(9))
+    run(config)
+    run(make_config("score.run_id=second", "score.run_date=2026-03-02"))
+    run(config)
+    table = predictions(spark, config)
+    assert table.groupby("run_id").size().to_dict() == {"first": 9 * 6, "second": 9 * 6}
+    assert not table.duplicated(["entity_id", "segment", "run_id"]).any()
+    assert set(table["model_version"]) == {load_model(Layout.of(config)).version}
+    assert table.groupby("run_id")["run_date"].first().astype(str).to_dict() == {
+        "first": "2026-03-01",
+        "second": "2026-03-02",
+    }
+
+
+def test_reach_counts_the_decisions(spark, config):
+    build(spark, config, vectors(15))
+    run(config)
+    table = predictions(spark, config)
+    reach = Tables(config, spark).read("reach").toPandas().set_index("segment")
+    assert set(reach.index) == set(SEGMENTS)
+    assert (reach["scored"] == 15).all()
+    assert reach.loc["travel", "selected"] == table[table.segment == "travel"]["decision"].sum()
+    assert reach.loc["travel", "threshold"] == 0.4
+    assert np.isnan(reach.loc["spend", "threshold"])
+
+
+def test_rows_that_cannot_be_scored_are_kept_with_the_reason(spark, config):
+    bad = [
+        (None, [1], [1.0]),
+        ("null vector", None, None),
+        ("ragged", [1, 2], [1.0]),
+        ("outside", [99], [1.0]),
+        ("negative", [-1], [1.0]),
+        ("nan", [1], [float("nan")]),
+        ("infinite", [1], [float("inf")]),
+    ]
+    build(spark, config, [*vectors(5), *bad, ("empty", [], [])])
+    run(config)
+    assert set(predictions(spark, config)["entity_id"]) == {*(v[0] for v in vectors(5)), "empty"}
+    quarantine = Tables(config, spark).read("quarantine").where("stage = 'score'").toPandas()
+    assert len(quarantine) == len(bad)
+    facts = summary.read(Layout.of(config), "score")
+    assert facts["entities"] == 6
+    assert facts["unscorable"] == {
+        "no entity id": 1,
+        "no concept vector": 1,
+        "ids and weights of different lengths": 1,
+        "concept id outside the vocabulary": 2,
+        "weight that is not a finite number": 2,
+    }
+
+
+def test_a_vocabulary_the_model_does_not_know_is_refused(spark, config):
+    build(spark, config, vectors(3))
+    changed_df = spark.createDataFrame(
+        [(0, "other", "s.r", 3)], "concept_id int, concept string, field string, entities long"
+    )
+    Tables(config, spark).replace("vocabulary", changed_df)
+    with pytest.raises(UserError, match="vocabulary"):
+        run(config)
+    assert not Tables(config, spark).exists("predictions")
+
+
+def test_a_run_date_that_is_none_is_refused(spark, make_config):
+    with pytest.raises(UserError, match=r"score\.run_date"):
+        run(make_config("score.run_date=yesterday"))
+
+
+def test_a_model_that_is_not_there_is_named(spark, config):
+    with pytest.raises(UserError, match="train stage"):
+        run(config)
+
+
+def test_decisions_of_a_multiclass_task_name_one_class_also_on_ties(spark, config):
+    build(spark, config, vectors(1))
+    heads = heads_of(load_model(Layout.of(config)).spec)
+    scores = probabilities_of(np.zeros((2, len(heads))), heads)
+    assert scores[0].tolist() == pytest.approx([0.5, 1 / 3, 1 / 3, 1 / 3, 0.0, 0.5])
+    assert decisions_of(scores, heads)[0].tolist() == [True, True, False, False, False, False]
