@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from models.registry import build_model, check_settings, setting_types
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.train.context import Context
-from pipeline.train.start import LabelStatistics
+from pipeline.train.start import LabelStatistics, concept_embeddings
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,20 @@ def start_model(context: Context, statistics: LabelStatistics) -> nn.Module:
         raise UserError(f"model.settings: {error}") from None
     if world.is_first:
         model.start_from_priors(statistics.priors)  # type: ignore[operator]
+        if config.train.embedding_start == "correspondence":
+            _start_embeddings(model, context)
     model.to(context.device)
     world.broadcast_([parameter.detach() for parameter in model.parameters()])
     return model
+
+
+@torch.no_grad()
+def _start_embeddings(model: nn.Module, context: Context) -> None:
+    """Put concept embeddings in place of the random ones, in a model that has a table `embedding.weight` [V, dim]."""
+    table = getattr(getattr(model, "embedding", None), "weight", None)
+    if table is None:
+        logger.warning("model %s has no embedding table: train.embedding_start is skipped", context.config.model.name)
+        return
+    began = time.monotonic()
+    table.copy_(concept_embeddings(context.shards, table.shape[1], context.settings.seed))
+    logger.info("concept embeddings from correspondence analysis in %.1f s", time.monotonic() - began)

@@ -48,7 +48,10 @@ class World:
 
 
 class HorovodWorld(World):
-    """The ranks of this Horovod job. Every method is to be called by all ranks in the same order."""
+    """The ranks of this Horovod job. Every method is to be called by all ranks in the same order.
+
+    Where Horovod was built without NCCL, tensors of a GPU go through the CPU's memory.
+    """
 
     def __init__(self) -> None:
         # A rank that imports slowly on a busy machine must not end the others: the default is 30 s.
@@ -61,17 +64,27 @@ class HorovodWorld(World):
         self.local_rank, self.local_size = hvd.local_rank(), hvd.local_size()
 
     def sum_(self, tensor: Tensor) -> None:
-        self._hvd.allreduce_(tensor, op=self._hvd.Sum, name="gradients")
+        staged = self._staged(tensor)
+        self._hvd.allreduce_(staged, op=self._hvd.Sum, name="sum")
+        tensor.copy_(staged)
 
     def sum_sparse(self, gradient: Tensor, name: str) -> Tensor:
-        return self._hvd.sparse_allreduce_async(gradient.coalesce(), name=name, op=self._hvd.Sum)().coalesce()
+        staged = self._staged(gradient.coalesce())
+        summed = self._hvd.sparse_allreduce_async(staged, name=name, op=self._hvd.Sum)()
+        return summed.to(gradient.device).coalesce()
 
     def broadcast_(self, tensors: list[Tensor]) -> None:
         for index, tensor in enumerate(tensors):
-            self._hvd.broadcast_(tensor, root_rank=0, name=f"broadcast.{index}")
+            staged = self._staged(tensor)
+            self._hvd.broadcast_(staged, root_rank=0, name=f"broadcast.{index}")
+            tensor.copy_(staged)
 
     def gather(self, tensor: Tensor) -> Tensor:
-        return self._hvd.allgather(tensor.contiguous(), name="gather")
+        return self._hvd.allgather(self._staged(tensor).contiguous(), name="gather").to(tensor.device)
+
+    def _staged(self, tensor: Tensor) -> Tensor:
+        """The tensor itself, or a copy where Horovod can read it."""
+        return tensor if self._hvd.nccl_built() else tensor.cpu()
 
     def share(self, value: Any) -> Any:
         content = json.dumps(value).encode("utf-8") if self.is_first else b""

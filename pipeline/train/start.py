@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 from torch import Tensor
 
 from models.batch import Batch
-from pipeline.shards.batches import scan_batches
+from models.initial import correspondence_embeddings
+from pipeline.shards.batches import concatenate, scan_batches
 from pipeline.shards.dataset import ShardSet
 
 _BATCH_ROWS = 8192
-SAMPLE_ROWS = 200_000
+_SAMPLE_ROWS = 500_000
+_SAMPLE_ENTRIES = 10_000_000
 """Shards are in a global random order, so the first rows of the support are a fair sample."""
 
 
@@ -29,15 +31,26 @@ class LabelStatistics:
     scale: Tensor
 
 
-def sample_batches(shards: ShardSet, rows: int = SAMPLE_ROWS) -> Iterator[Batch]:
-    """The first rows of the support, in large batches."""
-    batches = scan_batches(shards, "support", _BATCH_ROWS)
-    seen = 0
-    for _, batch in batches:
+def sample_batches(shards: ShardSet, max_rows: int, max_entries: int | None = None) -> Iterator[Batch]:
+    """The first rows of the support, in large batches, up to so many rows or concept entries."""
+    rows = entries = 0
+    for _, batch in scan_batches(shards, "support", _BATCH_ROWS):
         yield batch
-        seen += batch.rows
-        if seen >= rows:
+        rows, entries = rows + batch.rows, entries + batch.concept_ids.numel()
+        if rows >= max_rows or (max_entries is not None and entries >= max_entries):
             return
+
+
+def concept_embeddings(shards: ShardSet, dim: int, seed: int) -> Tensor:
+    """[V, dim] float32: embeddings by correspondence analysis of a sample of the support (models/initial.py)."""
+    sample = concatenate(list(sample_batches(shards, _SAMPLE_ROWS, _SAMPLE_ENTRIES)))
+    size = (sample.rows, shards.vocabulary_size)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "Sparse CSR tensor support is in beta state"
+        matrix = torch.sparse_csr_tensor(
+            sample.row_offsets, sample.concept_ids, sample.concept_weights, size, check_invariants=True
+        )
+    return correspondence_embeddings(matrix, shards.vocabulary_size, dim, seed)
 
 
 def label_statistics(shards: ShardSet) -> LabelStatistics:
@@ -72,7 +85,7 @@ def _labels_by_task(shards: ShardSet, wanted: set[int]) -> dict[int, Tensor]:
     if not wanted:
         return {}
     parts: dict[int, list[Tensor]] = {task: [torch.zeros(0)] for task in wanted}
-    for batch in islice(sample_batches(shards), None):
+    for batch in sample_batches(shards, _SAMPLE_ROWS):
         for task in wanted:
             parts[task].append(batch.labels[batch.pair_tasks == task])
     return {task: torch.cat(part) for task, part in parts.items()}

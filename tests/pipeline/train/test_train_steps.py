@@ -16,7 +16,7 @@ from pipeline.train.build import start_model
 from pipeline.train.context import Context
 from pipeline.train.distribution import World
 from pipeline.train.objective import Objective, task_weights
-from pipeline.train.start import label_statistics
+from pipeline.train.start import concept_embeddings, label_statistics
 from pipeline.train.steps import Step, seed_of, steps_of_epoch, steps_per_epoch
 from tests.pipeline.train.worlds import MIXED, config_for, write_world
 
@@ -155,3 +155,21 @@ def test_label_statistics_standardise_regression_and_count_classes(tmp_path: Pat
     assert statistics.scale[3] == pytest.approx(250, rel=0.25)
     assert statistics.shift[:3].tolist() == [0, 0, 0]
     assert statistics.scale[:3].tolist() == [1, 1, 1]
+
+
+def test_concept_embeddings_start_from_which_concepts_stand_together(tmp_path: Path) -> None:
+    """Concepts 10 and 19 are liked by opposite tastes: their embeddings point apart, those of neighbours together."""
+    shards = open_folder(write_world(tmp_path, rows={"support": 512, "validation": 8, "query": 8}))
+    first = concept_embeddings(shards, dim=4, seed=0)[10:20, 0]
+    assert torch.equal(first, concept_embeddings(shards, dim=4, seed=0)[10:20, 0])
+    assert (first[:3].sign() == -first[-3:].sign()).all()
+
+
+@pytest.mark.parametrize("start", ["random", "correspondence"])
+def test_embeddings_start_as_configured(tmp_path: Path, start: str) -> None:
+    context = Context.of(
+        config_for(tmp_path, f"train.embedding_start={start}"), open_folder(write_world(tmp_path)), World()
+    )
+    table = start_model(context, label_statistics(context.shards)).embedding.weight.detach()
+    expected = concept_embeddings(context.shards, dim=8, seed=0)
+    assert torch.equal(table, expected) == (start == "correspondence")
