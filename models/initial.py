@@ -4,15 +4,15 @@ Correspondence analysis (Benzécri 1973; Greenacre, "Correspondence Analysis in 
     S = D_r^-1/2 (P - r c') D_c^-1/2,    P = X / sum(X), r and c its row and column sums,
 the standardised residuals of the support's concept matrix X [rows, vocabulary]. With S = U diag(s) V', a row's factors
 are the average of its concepts' standard coordinates D_c^-1/2 V: just the form of MetaAug's input, a weighted sum
-of concept embeddings. So these coordinates are the embeddings, in closed form, of what auxiliary training learns slowly.
+of concept embeddings. So these coordinates are, in closed form, embeddings that auxiliary training learns slowly.
 """
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 from torch import Tensor
+
+from models.sparse import csr_matrix, row_of_entry, transposed
 
 _OVERSAMPLING = 10
 _ITERATIONS = 5
@@ -21,11 +21,12 @@ _ITERATIONS = 5
 def correspondence_embeddings(
     rows: Tensor, vocabulary_size: int, dim: int, seed: int, scale: float = 0.15, rank: int = 64
 ) -> Tensor:
-    """[vocabulary_size, dim] float32: `scale` times the concepts' standard coordinates (sum_c c E_c^2 = scale^2 a dimension).
+    """[vocabulary_size, dim] float32: `scale` times the standard coordinates of the concepts (mean square by mass: 1).
 
     rows: sparse CSR [rows, vocabulary_size] of non-negative weights, such as a sample of the support. The leading
     min(rank, dim) dimensions come from the SVD, strongest first; the rest, and concepts in no row, are random and
-    a tenth as large. The same for the same rows and seed. Raises ValueError for another layout, size or a negative weight.
+    a tenth as large. The same for the same rows and seed.
+    Raises ValueError for another layout or size and for negative weights.
     """
     if rows.layout != torch.sparse_csr or rows.shape[1] != vocabulary_size:
         raise ValueError(f"rows must be sparse CSR [rows, {vocabulary_size}], not {rows.layout} {tuple(rows.shape)}")
@@ -51,16 +52,13 @@ class _Residuals:
     """
 
     def __init__(self, counts: Tensor) -> None:
-        offsets, ids, values = counts.crow_indices(), counts.col_indices(), counts.values().double()
-        of_entry = torch.repeat_interleave(torch.arange(counts.shape[0]), offsets[1:] - offsets[:-1])
+        ids, values, of_entry = counts.col_indices(), counts.values().double(), row_of_entry(counts)
         values = values / values.sum().clamp(min=torch.finfo(torch.float64).tiny)
         self.rows = torch.zeros(counts.shape[0], dtype=torch.float64).index_add_(0, of_entry, values)
         self.columns = torch.zeros(counts.shape[1], dtype=torch.float64).index_add_(0, ids, values)
         scaled = values * (self.rows[of_entry] * self.columns[ids]).clamp(min=torch.finfo(torch.float64).tiny).rsqrt()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # "Sparse CSR tensor support is in beta state"
-            self._matrix = torch.sparse_csr_tensor(offsets, ids, scaled.float(), counts.shape, check_invariants=True)
-            self._transpose = self._matrix.t().to_sparse_csr()
+        self._matrix = csr_matrix(counts.crow_indices(), ids, scaled.float(), (counts.shape[0], counts.shape[1]))
+        self._transpose = transposed(self._matrix)
         self._row_roots, self._column_roots = self.rows.sqrt().float(), self.columns.sqrt().float()
 
     def times(self, x: Tensor) -> Tensor:

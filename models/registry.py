@@ -31,9 +31,8 @@ def check_settings(name: str, settings: Mapping[str, Any]) -> None:
     types = setting_types(name)
     for key, value in settings.items():
         if key not in types:
-            near = difflib.get_close_matches(key, types, n=1, cutoff=0)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(f"model {name} has no setting {key!r}{hint} It has {', '.join(types)}")
+            nearest = difflib.get_close_matches(key, types, n=1, cutoff=0)[0]
+            raise ValueError(f"model {name} has no setting {key!r}; the nearest is {nearest} (of {', '.join(types)})")
         if not _fits(value, types[key]):
             raise ValueError(f"model {name}: {key} is a {types[key].__name__}, not {value!r}")
 

@@ -15,23 +15,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_CHUNK_NUMBERS = 1 << 17  # of z a chunk, on a CPU: half a megabyte of float32
+_CHUNK_NUMBERS = 1 << 18  # of z a chunk, on a CPU: a megabyte of float32
 
 
 class GatedTowers(torch.autograd.Function):
-    """apply(experts, gates, first, first_bias, last, head_tasks) -> [heads, rows].
+    """apply(experts, gates, first, first_bias, last, head_tasks, keep) -> [heads, rows].
 
     experts [experts, rows, width]; gates [experts, tasks, rows]; first [width, hidden, tasks] in the experts' type;
-    first_bias [hidden, tasks]; last [hidden, heads]; head_tasks [heads] int64, None where each task has one head.
+    first_bias [hidden, tasks]; last [hidden, heads]; head_tasks [heads] int64, None where each task has one head;
+    keep: for a backward pass (else only one chunk of the wide products is held at a time).
     """
 
     @staticmethod
     def forward(
-        ctx: Any, experts: Tensor, gates: Tensor, first: Tensor, first_bias: Tensor, last: Tensor, heads: Tensor | None
+        ctx: Any,
+        experts: Tensor,
+        gates: Tensor,
+        first: Tensor,
+        first_bias: Tensor,
+        last: Tensor,
+        heads: Tensor | None,
+        keep: bool,
     ) -> Tensor:
         rows, hidden, tasks = experts.shape[1], *first.shape[1:]
         chunks = _chunks(hidden, tasks * rows, experts.is_cuda)
-        keep = any(ctx.needs_input_grad)  # else one chunk of the wide products at a time is enough
         product = experts.new_empty(experts.shape[0], hidden if keep else chunks[0].stop, tasks, rows)
         logits = gates.new_zeros(last.shape[1], rows)
         for chunk in chunks:
@@ -46,7 +53,7 @@ class GatedTowers(torch.autograd.Function):
         return logits
 
     @staticmethod
-    def backward(ctx: Any, upper: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, upper: Tensor) -> tuple[Tensor | None, ...]:
         experts, gates, first, first_bias, last, heads, product = ctx.saved_tensors
         upper = upper.contiguous()
         d_product = torch.empty_like(product)
@@ -67,7 +74,7 @@ class GatedTowers(torch.autograd.Function):
         d_first = d_wide.new_zeros(wide.shape[1], wide.shape[0])
         for e in range(experts.shape[0]):
             d_first.addmm_(d_wide[e], experts[e])
-        return d_experts, d_gates, d_first.t().reshape(first.shape), d_first_bias, d_last, None
+        return d_experts, d_gates, d_first.t().reshape(first.shape), d_first_bias, d_last, None, None
 
 
 def _units(product: Tensor, gates: Tensor, first_bias: Tensor) -> Tensor:

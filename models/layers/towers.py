@@ -58,7 +58,9 @@ class Towers(nn.Module):
         gates = gates.to(self.last.dtype)
         with torch.autocast(experts.device.type, enabled=False):
             first = self.first.to(experts.dtype)
-            return GatedTowers.apply(experts, gates, first, self.first_bias, self.last, heads).t() + self.bias
+            keep = torch.is_grad_enabled()
+            logits = GatedTowers.apply(experts, gates, first, self.first_bias, self.last, heads, keep)
+            return logits.t() + self.bias
 
     def of_pairs(self, experts: Tensor, gates: Tensor, views: Tensor, tasks: Tensor, groups: TaskGroups) -> Tensor:
         """experts [experts, views, width], gates [pairs, experts], each pair's view and task -> [pairs, outputs]."""

@@ -30,10 +30,9 @@ def _pair(model: MetaAug, batch: Batch, row: int, task: int) -> Tensor:
     vector = vector / torch.sqrt(model.norm_offset + vector.sum())
     x = vector @ model.embedding.weight
 
+    unit = x
     if model.gates.hidden:
         unit = torch.relu(x @ model.gates.first[:, task] + model.gates.first_bias[task])
-    else:
-        unit = x
     gate = torch.softmax(model.gates.last[task] @ unit + model.gates.last_bias[task], 0)
 
     gated = torch.zeros(())
