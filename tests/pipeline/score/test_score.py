@@ -12,7 +12,7 @@ from pipeline.errors import UserError
 from pipeline.layout import Layout
 from pipeline.modelfolder import load_model
 from pipeline.score import run
-from pipeline.score.heads import decisions_of, heads_of, probabilities_of
+from pipeline.score.heads import Heads
 from pipeline.tables import Tables
 from tests.pipeline.score.world import SEGMENTS, build, vectors
 
@@ -93,6 +93,8 @@ def test_rows_that_cannot_be_scored_are_kept_with_the_reason(spark, config):
         ("negative", [-1], [1.0]),
         ("nan", [1], [float("nan")]),
         ("infinite", [1], [float("inf")]),
+        ("null id", [1, None], [1.0, 1.0]),
+        ("null weight", [1], [None]),
     ]
     build(spark, config, [*vectors(5), *bad, ("empty", [], [])])
     run(config)
@@ -102,11 +104,12 @@ def test_rows_that_cannot_be_scored_are_kept_with_the_reason(spark, config):
     facts = summary.read(Layout.of(config), "score")
     assert facts["entities"] == 6
     assert facts["unscorable"] == {
-        "no entity id": 1,
+        "no entity_id": 1,
         "no concept vector": 1,
-        "ids and weights of different lengths": 1,
-        "concept id outside the vocabulary": 2,
-        "weight that is not a finite number": 2,
+        "concept_ids and concept_weights differ in length": 1,
+        "a concept id is not in the vocabulary": 2,
+        "a concept id is null": 1,
+        "a concept weight is not a finite number": 3,
     }
 
 
@@ -129,11 +132,3 @@ def test_a_run_date_that_is_none_is_refused(spark, make_config):
 def test_a_model_that_is_not_there_is_named(spark, config):
     with pytest.raises(UserError, match="train stage"):
         run(config)
-
-
-def test_decisions_of_a_multiclass_task_name_one_class_also_on_ties(spark, config):
-    build(spark, config, vectors(1))
-    heads = heads_of(load_model(Layout.of(config)).spec)
-    scores = probabilities_of(np.zeros((2, len(heads))), heads)
-    assert scores[0].tolist() == pytest.approx([0.5, 1 / 3, 1 / 3, 1 / 3, 0.0, 0.5])
-    assert decisions_of(scores, heads)[0].tolist() == [True, True, False, False, False, False]
