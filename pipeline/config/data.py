@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pipeline.config.base import Section
-from pipeline.config.names import date_as_text, day, glob_pattern, identifier, instant, sql_name
+from pipeline.config.names import date_as_text, day, glob_pattern, identifier, instant
 
 Name = Annotated[str, AfterValidator(identifier)]
-SqlName = Annotated[str, AfterValidator(sql_name)]
 Glob = Annotated[str, AfterValidator(glob_pattern)]
 Instant = Annotated[str, BeforeValidator(date_as_text), AfterValidator(instant)]
 Day = Annotated[str, BeforeValidator(date_as_text), AfterValidator(day)]
@@ -27,7 +26,17 @@ class Table(Section):
     rename: dict[str, str] = {}
     """Column as it is in the file -> name to use, for columns whose names are awkward in SQL."""
     types: dict[str, str] = {}
-    """Column -> Spark SQL type. A value that does not convert sends its row to the quarantine."""
+    """Column -> Spark SQL type. A value that does not convert sends its row to the quarantine. CSV and JSON values
+    are text where nothing is said here."""
+
+    @model_validator(mode="after")
+    def _reader_options(self) -> Table:
+        for option in self.options:
+            if option.lower() in ("mode", "columnnameofcorruptrecord"):
+                raise ValueError(f"option {option} is not to be set: malformed records go to the quarantine")
+            if option.lower() == "inferschema":
+                raise ValueError("option inferSchema is not to be set: later events could change a type; use types")
+        return self
 
 
 class Rule(Section):
@@ -48,9 +57,32 @@ class Rule(Section):
     """number: values are rounded to whole powers of this base."""
     weight: str | None = None
     """A numeric column whose value is each event's weight (default: 1 an event; for a map, its value when numeric)."""
-    aggregate: Literal["count", "sum", "max", "binary", "decay"] = "count"
+    aggregate: Literal["count", "sum", "max", "binary", "decay"] | None = None
+    """How an entity's events make one weight (default: sum where there are weights, else count)."""
     half_life: float | None = Field(default=None, gt=0)
     """decay: half-life in days."""
+
+    @model_validator(mode="after")
+    def _used(self) -> Rule:
+        """An option that the kind of rule would ignore is refused."""
+        takes = {
+            "field": {"column", "weight"},
+            "multi": {"column", "separator", "weight"},
+            "map": {"column"},
+            "number": {"column", "base", "weight"},
+            "time": {"part", "weight"},
+            "recency": {"weight"},
+            "path": {"column", "separator", "path", "weight"},
+        }[self.kind]
+        ignored = {"column", "separator", "part", "path", "base", "weight"} & self.model_fields_set - takes
+        ignored = {name for name in ignored if getattr(self, name) != type(self).model_fields[name].default}
+        if ignored:
+            raise ValueError(f"rule {self.name}: kind {self.kind} takes no {', '.join(sorted(ignored))}")
+        if self.half_life is not None and self.aggregate != "decay":
+            raise ValueError(f"rule {self.name}: half_life is for aggregate decay only")
+        if self.weight is not None and self.aggregate in ("count", "binary"):
+            raise ValueError(f"rule {self.name}: aggregate {self.aggregate} ignores weight; use sum, max or decay")
+        return self
 
     @model_validator(mode="after")
     def _complete(self) -> Rule:
@@ -75,6 +107,17 @@ class Source(Table):
     where: str | None = None
     """A Spark SQL condition: other rows are left out."""
     rules: list[Rule] = []
+
+    @model_validator(mode="after")
+    def _rules(self) -> Source:
+        names = [rule.name for rule in self.rules]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"duplicate rule name: {', '.join(twice)}; concepts are named after their rule")
+        for rule in self.rules:
+            if self.time is None and (rule.kind in ("time", "recency") or rule.aggregate == "decay"):
+                raise ValueError(f"rule {rule.name}: needs event times, but the source declares no time column")
+        return self
 
 
 class KnowledgeBase(Table):

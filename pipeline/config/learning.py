@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from pipeline.config.base import Section
-from pipeline.config.data import Day, Fraction, SqlName
-from pipeline.config.names import identifier
+from pipeline.config.data import Day, Fraction, Name
 
 
 class Model(Section):
@@ -81,12 +80,16 @@ class Evaluate(Section):
 
 
 class Score(Section):
-    run_id: Annotated[str, AfterValidator(identifier)] = "run"
+    run_id: Name = "run"
+    """With the run date what names a run: running the same again replaces its rows."""
     run_date: Day | None = None
     """The partition, YYYY-MM-DD (default: the date of the cutoff, else today)."""
-    table: SqlName = "predictions"
+    table: Name = "predictions"
+    """The table of predictions, under the working folder like all others."""
     batch_rows: int = Field(default=4096, ge=1)
+    """Entities a forward pass."""
     partitions: int | None = Field(default=None, ge=1)
+    """Tasks the scoring is cut into (default: as the table is stored, but at least one a core)."""
 
 
 class Simulate(Section):

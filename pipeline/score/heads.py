@@ -9,21 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from pipeline.modelfolder import TaskSpec
+
 DEFAULT_THRESHOLD = 0.5
-
-
-class TaskLike(Protocol):
-    """What heads need of a task of model.json."""
-
-    name: str
-    kind: str
-    outputs: int
-    classes: list[str]
 
 
 @dataclass(frozen=True)
@@ -42,7 +36,7 @@ class Heads:
     softmax: tuple[slice, ...]
 
     @classmethod
-    def of(cls, tasks: Sequence[TaskLike], thresholds: Mapping[str, float]) -> Heads:
+    def of(cls, tasks: Sequence[TaskSpec], thresholds: Mapping[str, float]) -> Heads:
         names: list[str] = []
         softmax: list[slice] = []
         for task in tasks:

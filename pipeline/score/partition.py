@@ -7,7 +7,7 @@ that Spark runs twice (a retry, speculation) leaves no trace of the first run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,14 +30,14 @@ _loaded: dict[str, tuple[nn.Module, Heads]] = {}
 """The worker's model by the folder of its generation, whose content never changes."""
 
 
-def partition_scorer(model_folder: str) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def partition_scorer(model_folder: str) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """The function for mapInArrow: reads entity_id, concept_ids, concept_weights, yields rows of SCHEMA.
 
     model_folder: the generation of a model, at a path that every worker sees. An entity whose scores are not all
     finite is left out whole; the stage finds and quarantines it.
     """
 
-    def score_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def score_partition(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from pyspark import TaskContext
 
         context = TaskContext.get()

@@ -12,7 +12,6 @@ from pipeline.errors import UserError
 from pipeline.layout import Layout
 from pipeline.modelfolder import load_model
 from pipeline.score import run
-from pipeline.score.heads import Heads
 from pipeline.tables import Tables
 from tests.pipeline.score.world import SEGMENTS, build, vectors
 
