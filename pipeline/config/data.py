@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pipeline.config.base import Section
-from pipeline.config.names import date_as_text, day, glob_pattern, identifier, instant
+from pipeline.config.names import date_as_text, day, glob_pattern, identifier, instant, sql_name
 
 Name = Annotated[str, AfterValidator(identifier)]
+SqlName = Annotated[str, AfterValidator(sql_name)]
 Glob = Annotated[str, AfterValidator(glob_pattern)]
 Instant = Annotated[str, BeforeValidator(date_as_text), AfterValidator(instant)]
 Day = Annotated[str, BeforeValidator(date_as_text), AfterValidator(day)]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pipeline.config.base import Section
-from pipeline.config.data import Day, Fraction, Name
+from pipeline.config.data import Day, Fraction, Name, SqlName
 
 
 class Model(Section):
@@ -84,8 +84,8 @@ class Score(Section):
     """With the run date what names a run: running the same again replaces its rows."""
     run_date: Day | None = None
     """The partition, YYYY-MM-DD (default: the date of the cutoff, else today)."""
-    table: Name = "predictions"
-    """The table of predictions, under the working folder like all others."""
+    table: SqlName = "predictions"
+    """One part: a table under the working folder; with dots: a table of Spark's catalog."""
     batch_rows: int = Field(default=4096, ge=1)
     """Entities a forward pass."""
     partitions: int | None = Field(default=None, ge=1)

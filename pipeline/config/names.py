@@ -16,6 +16,16 @@ def identifier(name: str) -> str:
     return name
 
 
+def sql_name(name: str) -> str:
+    """A table name of one to three plain parts, `catalog.schema.table`. Raises ValueError."""
+    parts = name.split(".")
+    if len(parts) > 3 or not all(_IDENTIFIER.fullmatch(part) for part in parts):
+        raise ValueError(
+            f"{name!r} is not a safe table name: one to three parts of letters, digits and underscores, joined by dots"
+        )
+    return name
+
+
 def glob_pattern(pattern: str) -> str:
     """A glob over concept names, `*` and `?` only. Raises ValueError when it would match everything."""
     if not pattern.strip("*?"):
