@@ -68,12 +68,12 @@ lock: ## Resolve constraints.txt anew from setup.py (keeps what it can of the ol
 .PHONY: demo ml100k adult68 a9a quality
 demo: setup ## Simulate 20,000 people, predict 68 segments and write a report: under 10 minutes on 2 cores
 	@started=$$SECONDS; $(JOB) --config conf/demo.yaml; \
-	echo "report: $$(ls -t $(CURDIR)/out/demo/report/*.html | head -n 1)"; \
+	echo "report: $(CURDIR)/out/demo/report/report.html"; \
 	echo "demo took $$((SECONDS - started)) s after set-up"
 
 ml100k adult68 a9a: setup
 	@started=$$SECONDS; $(JOB) --config conf/$@.yaml; \
-	echo "report: $$(ls -t $(CURDIR)/out/$@/report/*.html | head -n 1)"; \
+	echo "report: $(CURDIR)/out/$@/report/report.html"; \
 	echo "$@ took $$((SECONDS - started)) s after set-up"
 ml100k: ## MovieLens-100K with its knowledge graph: movie lovers' segments
 adult68: ## UCI Adult as 68 segments
