@@ -1,0 +1,92 @@
+"""Sources of every format are read alike; bad rows are set apart, with the reason, and counted."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from pipeline.sources import read_source
+from pipeline.unfold import run
+from tests.pipeline.unfold.helpers import CUTOFF, SETTINGS, event_source, facts_of, quarantined, write_json
+
+RULES = [{"name": "item", "kind": "field", "column": "item"}]
+
+
+def rows_of(config):
+    return sorted(
+        tuple(row) for row in read_source(config, config.sources[0]).select("_entity", "_time", "item").collect()
+    )
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv", "json", "delta"])
+def test_every_format_gives_the_same_rows(spark, tmp_path, make_config, form):
+    path = str(tmp_path / "events")
+    rows_df = spark.createDataFrame([("u1", "2026-02-01 10:00:00", "a"), ("u2", "2026-02-02 11:00:00", "b")])
+    rows_df.toDF("user", "at", "item").write.format(form).options(header="true").save(path)
+    options = {"header": "true"} if form == "csv" else {}
+    config = make_config(sources=[event_source(path, RULES) | {"format": form, "options": options}])
+    assert rows_of(config) == [
+        ("u1", datetime(2026, 2, 1, 10), "a"),
+        ("u2", datetime(2026, 2, 2, 11), "b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("unit", "value"), [("seconds", 1770000000), ("milliseconds", 1770000000000), ("timestamp", "2026-02-02T02:40:00Z")]
+)
+def test_times_come_in_any_unit(spark, tmp_path, make_config, unit, value):
+    path = write_json(tmp_path, "events", [{"user": "u", "at": value, "item": "a"}])
+    config = make_config(sources=[event_source(path, RULES, time_unit=unit)])
+    assert rows_of(config) == [("u", datetime(2026, 2, 2, 2, 40), "a")]
+
+
+def test_columns_are_renamed_typed_and_filtered(spark, tmp_path, make_config):
+    path = tmp_path / "events.csv"
+    path.write_text("1|2026-02-01|a|3\n1|2026-02-01|b|12\n", encoding="utf-8")
+    rename = {"_c0": "user", "_c1": "at", "_c2": "item", "_c3": "price"}
+    source = event_source(str(path), RULES, rename=rename, types={"price": "int"}, where="price > 5")
+    config = make_config(sources=[source | {"format": "csv", "options": {"sep": "|"}}])
+    assert rows_of(config) == [("1", datetime(2026, 2, 1), "b")]
+
+
+def test_bad_rows_of_json_are_quarantined_with_the_reason(spark, tmp_path, make_config):
+    good = {"user": "u", "at": "2026-02-01", "item": "a", "price": "3"}
+    bad = [{"user": None}, {"user": ""}, {"at": None}, {"at": "yesterday"}, {"price": "dear"}]
+    path = write_json(tmp_path, "events", [good, *({**good, **change} for change in bad), {**good, "price": None}])
+    with open(path, "a", encoding="utf-8") as file:
+        file.write('{"user": "u", "at"\n')
+    config = make_config(
+        *SETTINGS, sources=[event_source(path, RULES, types={"price": "double"})], unfold={"cutoff": CUTOFF}
+    )
+    run(config)
+    rows = quarantined(config, spark)
+    assert len(rows) == 6
+    assert all(source == "s" for source, _, _ in rows)
+    assert [row["at"] for _, reason, row in rows if reason.startswith(("at", "time")) and "at" in row] == ["yesterday"]
+    assert [row["price"] for _, reason, row in rows if reason.startswith("price")] == ["dear"]
+    assert sum("user" in reason or "entity" in reason for _, reason, _ in rows) == 2
+    counts = facts_of(config)["sources"]["s"]["quarantined"]
+    assert sum(counts.values()) == 6
+    assert facts_of(config)["sources"]["s"]["rows"] == 2
+
+
+def test_broken_csv_records_are_quarantined_whole(spark, tmp_path, make_config):
+    path = tmp_path / "events.csv"
+    path.write_text("user,at,item\nu,2026-02-01,a\nu,2026-02-01\nu,2026-02-01,a,b,c\n", encoding="utf-8")
+    source = event_source(str(path), RULES) | {"format": "csv", "options": {"header": "true"}}
+    config = make_config(*SETTINGS, sources=[source], unfold={"cutoff": CUTOFF})
+    run(config)
+    assert sorted(row["_corrupt_record"] for _, _, row in quarantined(config, spark)) == [
+        "u,2026-02-01",
+        "u,2026-02-01,a,b,c",
+    ]
+    assert facts_of(config)["sources"]["s"]["rows"] == 1
+
+
+def test_the_type_of_an_unrelated_later_value_changes_no_text(spark, tmp_path, make_config):
+    rows = [{"user": "u", "at": "2026-02-01", "item": 1}]
+    for later in ([], [{"user": "u", "at": "2026-03-02", "item": 1.5}]):
+        path = write_json(tmp_path, "events", [*rows, *later])
+        config = make_config(sources=[event_source(path, RULES)])
+        assert rows_of(config)[0][2] == "1"
