@@ -9,15 +9,15 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.align.expressions import TIME, label_window, source_hits
+from pipeline.align.expressions import ENTITY, TIME, label_window, source_hits
 from pipeline.align.hits import Numbered
-from pipeline.align.label_tables import labelled_rows, split_unknown, table_hits
+from pipeline.align.label_tables import as_source, labelled_rows, split_unknown, table_hits
 from pipeline.align.tasks import Counts
 from pipeline.config import Config
 from pipeline.config.data import LabelTable, Source
 from pipeline.errors import UserError
 from pipeline.session import get_session
-from pipeline.sources import read_source, read_table
+from pipeline.sources import CORRUPT, DEFECT, bad_rows, check_columns, quoted, read_marked, read_source
 from pipeline.splits import SUPPORT, query_entities, with_split
 from pipeline.tables import Tables
 
@@ -103,11 +103,7 @@ def _entities(config: Config, vectors_df: DataFrame) -> DataFrame:
     if split.by is not None:
         (source,) = (one for one in config.sources if one.name == split.by.source)
         rows_df = read_source(config, source)
-        if split.by.column not in rows_df.columns:
-            columns = ", ".join(name for name in rows_df.columns if not name.startswith("_"))
-            raise UserError(
-                f"align.split.by: source {source.name} has no column {split.by.column!r}; it has: {columns}"
-            )
+        check_columns(rows_df, [split.by.column], f"align.split.by: source {source.name}")
         query_df = query_entities(rows_df, split)
     return with_split(vectors_df.select("entity_id"), split, query_df)
 
@@ -128,17 +124,16 @@ def _table(
     config: Config, table: LabelTable, segments: list[Numbered], entities_df: DataFrame
 ) -> tuple[DataFrame, list[DataFrame]]:
     """The hits of a label table, and its rows for the quarantine."""
-    table_df = read_table(config, table)
+    source = as_source(table)
+    marked_df = read_marked(config, source)
+    table_df = marked_df.where(F.col(DEFECT).isNull()).drop(DEFECT, CORRUPT, TIME)
     rows_df, unknown_df = split_unknown(labelled_rows(table_df, table, segments), table, entities_df)
     hits_df = table_hits(rows_df, table, segments)
-    bad_dfs = [_bad_labels(hits_df, table.name, config)]
+    bad_dfs = [bad_rows(marked_df, source), _bad_labels(hits_df, table.name, config)]
     if unknown_df is not None:
-        row = F.to_json(F.struct(*table_df.columns))
-        bad_dfs.append(
-            unknown_df.select(
-                F.lit(table.name).alias("source"), F.lit("entity is in no source").alias("reason"), row.alias("row")
-            )
-        )
+        row = F.to_json(F.struct(*(quoted(name) for name in table_df.columns if name != ENTITY)))
+        reason = F.lit("entity is in no source")
+        bad_dfs.append(unknown_df.select(F.lit(table.name).alias("source"), reason.alias("reason"), row.alias("row")))
     return hits_df, bad_dfs
 
 

@@ -8,21 +8,31 @@ from pyspark.sql import functions as F
 
 from pipeline.align.hits import Numbered, array_of, class_index, hit, not_finite
 from pipeline.align.spaces import condition_of
-from pipeline.config.data import LabelTable, Segment
+from pipeline.config.data import LabelTable, Segment, Source, Table
 from pipeline.errors import UserError
+from pipeline.sources import check_columns, quoted
 
 ENTITY, TASK = "_entity", "_task"
 
 
+def as_source(table: LabelTable) -> Source:
+    """The label table as a source, so that it is read, cast and checked like one."""
+    shared = {name: getattr(table, name) for name in Table.model_fields}
+    return Source(name=table.name, entity=table.entity, **shared)
+
+
 def labelled_rows(table_df: DataFrame, table: LabelTable, segments: list[Numbered]) -> DataFrame:
-    """`_entity`, `_task` and the table's own columns: one row a task that a row of the table is about."""
-    check_columns(table_df, table)
+    """The rows (`_entity` and the table's own columns) with `_task`: one row a task that a row is about.
+
+    Raises UserError naming a declared column that the table does not have.
+    """
+    check_columns(table_df, [table.segment, table.label], f"label table {table.name}")
     tasks_of: dict[str, list[int]] = {}
     for task, segment in segments:
         tasks_of.setdefault(segment.label.segment or segment.name, []).append(task)
     entries = [entry for name, tasks in tasks_of.items() for entry in (F.lit(name), F.array(*map(F.lit, tasks)))]
-    tasks = F.create_map(*entries)[F.col(table.segment).cast("string")]
-    return table_df.select("*", F.col(table.entity).cast("string").alias(ENTITY), F.explode(tasks).alias(TASK))
+    tasks = F.create_map(*entries)[F.col(quoted(table.segment)).cast("string")]
+    return table_df.select("*", F.explode(tasks).alias(TASK))
 
 
 def split_unknown(rows_df: DataFrame, table: LabelTable, entities_df: DataFrame) -> tuple[DataFrame, DataFrame | None]:
@@ -51,7 +61,7 @@ def table_hits(rows_df: DataFrame, table: LabelTable, segments: list[Numbered]) 
 
     Raises UserError for a sample space that Spark cannot resolve.
     """
-    label = F.col(table.label)
+    label = F.col(quoted(table.label))
     by_task = [(task, segment, _value(label, segment)) for task, segment in segments]
     value = _choose([(task, value) for task, _, (value, _) in by_task])
     reason = _choose([(task, reason) for task, _, (_, reason) in by_task])
@@ -77,15 +87,6 @@ def table_hits(rows_df: DataFrame, table: LabelTable, segments: list[Numbered]) 
         array_of([F.coalesce(*hits)]).alias("hits"),
         array_of([F.when(reason.isNotNull(), bad)]).alias("bad"),
     )
-
-
-def check_columns(table_df: DataFrame, table: LabelTable) -> None:
-    """Raises UserError naming a declared column that the table does not have."""
-    for column in (table.entity, table.segment, table.label):
-        if column not in table_df.columns:
-            raise UserError(
-                f"label table {table.name}: no column {column!r}; columns there: {', '.join(table_df.columns)}"
-            )
 
 
 def _value(label: Column, segment: Segment) -> tuple[Column, Column]:

@@ -101,7 +101,7 @@ def _masks(config: Config, inputs: Inputs, tasks: _Tasks, globs_df: DataFrame) -
             tasks.segments,
             tasks.counts,
             config.align.masks.alpha,
-            inputs.vocabulary_df.count(),
+            inputs.vocabulary_df.where("entities > 0").count(),
         )
     return masks_table(inputs.vocabulary_df, globs_df, implying_df, tasks.segments)
 

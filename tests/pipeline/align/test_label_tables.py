@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from pipeline.align.label_tables import labelled_rows, split_unknown, table_hits
 from pipeline.config.data import LabelTable, Segment
@@ -14,7 +15,8 @@ TABLE = LabelTable(name="labels", path="unused", entity="user", on_unknown_entit
 
 
 def table_of(spark: SparkSession, *rows: tuple) -> DataFrame:
-    return spark.createDataFrame(list(rows), "user string, segment string, label string, score double")
+    table_df = spark.createDataFrame(list(rows), "user string, segment string, label string, score double")
+    return table_df.withColumn("_entity", F.col("user"))
 
 
 def labels(table_df: DataFrame, *segments: Segment, column: str = "hits") -> dict:
@@ -108,5 +110,5 @@ def test_unknown_entities_stop_or_go_to_the_quarantine(spark: SparkSession) -> N
 
 def test_a_column_that_is_not_there_is_named(spark: SparkSession) -> None:
     table = TABLE.model_copy(update={"label": "value"})
-    with pytest.raises(UserError, match="label table labels: no column 'value'; columns there: user, segment, label"):
+    with pytest.raises(UserError, match="label table labels: no column value; it has: user, segment, label"):
         labelled_rows(table_of(spark, ("a", "x", "1", 0.0)), table, [(0, make_segment("x", table="labels"))])
