@@ -1,0 +1,86 @@
+"""Meta-paths through the knowledge base: from a value, hop by hop, to the values it reaches."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pipeline.config import Config
+from pipeline.config.data import KnowledgeBase, Rule, Source
+from pipeline.errors import UserError
+from pipeline.sources import check_columns, quoted, read_table
+from pipeline.unfold.rules import path_column
+
+
+def read_triples(config: Config, knowledge_base: KnowledgeBase) -> DataFrame:
+    """The triples: head, relation, tail, all strings, without nulls and doubles."""
+    table_df = read_table(config, knowledge_base)
+    columns = {"head": knowledge_base.head, "relation": knowledge_base.relation, "tail": knowledge_base.tail}
+    check_columns(table_df, list(columns.values()), "knowledge_base")
+    named_df = table_df.select(*[F.col(quoted(column)).cast("string").alias(name) for name, column in columns.items()])
+    return named_df.dropna().distinct()
+
+
+def hops_of(path: str) -> list[tuple[str, bool]]:
+    """The hops of a path, as (relation, inverse). Raises ValueError for an empty hop."""
+    hops = []
+    for hop in path.split("/"):
+        relation = hop.strip().removeprefix("^").strip()
+        if not relation:
+            raise ValueError(f"path {path!r} has an empty hop")
+        hops.append((relation, hop.strip().startswith("^")))
+    return hops
+
+
+def check_paths(config: Config, triples_df: DataFrame | None) -> None:
+    """Raises UserError for a path rule without a knowledge base, or over a relation that is not in it."""
+    wanted = {
+        relation: f"source {source.name}, rule {rule.name}"
+        for source in config.sources
+        for rule in source.rules
+        if rule.kind == "path"
+        for relation, _ in hops_of(rule.path or "")
+    }
+    if not wanted:
+        return
+    if triples_df is None:
+        raise UserError(f"{next(iter(wanted.values()))}: a path needs a knowledge_base, and none is declared")
+    known = {row["relation"] for row in triples_df.select("relation").distinct().collect()}
+    for relation, where in wanted.items():
+        if relation not in known:
+            raise UserError(
+                f"{where}: no relation {relation!r} in the knowledge base; it has: {', '.join(sorted(known))}"
+            )
+
+
+def with_paths(rows_df: DataFrame, source: Source, triples_df: DataFrame | None) -> DataFrame:
+    """Adds `path_column(rule)` for each path rule: array of (value, weight), weight the number of paths."""
+    for rule in source.rules:
+        if rule.kind == "path":
+            assert triples_df is not None  # check_paths has seen to it
+            reached_df = _reached(triples_df, rule).withColumnRenamed("start", f"_start_{rule.name}")
+            start = F.col(quoted(rule.column or "")).cast("string")
+            rows_df = rows_df.join(reached_df, start == F.col(f"_start_{rule.name}"), "left")
+            rows_df = rows_df.drop(f"_start_{rule.name}")
+    return rows_df
+
+
+def _reached(triples_df: DataFrame, rule: Rule) -> DataFrame:
+    """start -> the values at the end of the path, each with the number of paths to it."""
+    paths_df: DataFrame | None = None
+    for relation, inverse in hops_of(rule.path or ""):
+        ends = ("tail", "head") if inverse else ("head", "tail")
+        hop_df = triples_df.where(F.col("relation") == relation).select(
+            F.col(ends[0]).alias("from"), F.col(ends[1]).alias("to")
+        )
+        if paths_df is None:
+            paths_df = hop_df.select(
+                F.col("from").alias("start"), F.col("to").alias("value"), F.lit(1.0).alias("weight")
+            )
+        else:
+            joined_df = paths_df.join(hop_df, F.col("value") == F.col("from"))
+            grouped = joined_df.groupBy("start", F.col("to").alias("value"))
+            paths_df = grouped.agg(F.sum("weight").alias("weight"))
+    assert paths_df is not None
+    pairs = F.sort_array(F.collect_list(F.struct("value", "weight")))
+    return paths_df.groupBy("start").agg(pairs.alias(path_column(rule)))
