@@ -6,7 +6,7 @@ towers of 32, embedding 512), side by side in one run:
     68 + 1000        the same with a share of the concepts hidden and 1,000 auxiliary masked-concept tasks
     naive 68         a forward and backward pass a task, over rows with its concepts taken out
 
-A step is forward, loss, backward and optimizer (AdamW; sparse Adam for the concept embedding). Rows are simulated:
+A step is forward, loss, backward and optimizer (AdamW; Adam by rows for the concept embedding). Rows are simulated:
 `concepts` concepts a row over `vocabulary`, and half of the tasks have a concept of their own, with about
 `hits` mask hits a row.
 
@@ -36,6 +36,7 @@ from models.hiding import hide
 from models.layers.hits import find_hits
 from models.masks import TaskMasks
 from models.metaaug import MetaAug
+from models.row_adam import RowAdam
 from models.task import Task
 
 TASKS, AUXILIARY = 68, 1000
@@ -93,7 +94,7 @@ class Trainer:
         fields = torch.zeros(masks.vocabulary_size, dtype=torch.int64)
         self.model = MetaAug(tasks, masks, fields, auxiliary=auxiliary, sparse_embeddings=True)
         table = self.model.embedding.weight
-        self.sparse = torch.optim.SparseAdam([table])
+        self.sparse = RowAdam([table])
         self.dense = torch.optim.AdamW([p for p in self.model.parameters() if p is not table], fused=True)
 
     def step(self, batch: Batch) -> None:
@@ -117,7 +118,8 @@ class Trainer:
             loss = F.binary_cross_entropy_with_logits(self.model(own)[:, 0], own.labels, reduction="sum")
             (loss / batch.pairs).backward()
         touched = batch.concept_ids.unique()
-        table.grad = torch.sparse_coo_tensor(touched[None], table.grad[touched], table.shape, is_coalesced=True)
+        with torch.sparse.check_sparse_tensor_invariants(False):
+            table.grad = torch.sparse_coo_tensor(touched[None], table.grad[touched], table.shape, is_coalesced=True)
         self._apply()
 
     def _update(self, loss: torch.Tensor) -> None:

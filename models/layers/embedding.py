@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.batch import Batch
+from models.layers.bags import bag_sums
 from models.layers.hits import Hits
 
 
@@ -26,17 +26,9 @@ class ConceptEmbedding(nn.Module):
         """[rows + views, dim]: the sum of each plain row, then of each masked view."""
         # One lookup for rows and masked parts (these with negative weights), so that there is one gradient.
         ids = torch.cat([batch.concept_ids, batch.concept_ids[hits.entries]])
-        weights = torch.cat([batch.concept_weights, -batch.concept_weights[hits.entries]]).to(self.weight.dtype)
+        weights = torch.cat([batch.concept_weights, -batch.concept_weights[hits.entries]])
         offsets = torch.cat([batch.row_offsets, batch.row_offsets[-1] + hits.entry_offsets[1:]])
-        sums = F.embedding_bag(
-            ids,
-            self.weight,
-            offsets,
-            mode="sum",
-            per_sample_weights=weights,
-            include_last_offset=True,
-            sparse=self.sparse,
-        )
+        sums = bag_sums(self.weight, ids, weights, offsets, sparse=self.sparse)
         return _with_masked_views(sums, batch.rows, hits)
 
 
