@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.config.data import Rule, Source, Unfold
-from pipeline.unfold.knowledge import with_paths
+from pipeline.unfold.knowledge import start_values, starts_from_many, with_paths
 from pipeline.unfold.rules import associations_of
+
+_START = "_start"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +52,28 @@ def associations(
     all events costs one row a mapper. Sums are taken in decimals: the order of rows does not change a bit of them.
     """
     own = [field for field in fields if field.source.name == source.name]
-    rows_df = with_paths(in_window(rows_df, source, unfold), source, triples_df)
-    each = [associations_of(rows_df, source, field.rule, field.number, unfold) for field in own]
-    every = F.concat(*each) if len(each) > 1 else each[0]
-    exploded_df = rows_df.select(F.col("_entity").alias("entity_id"), F.inline(every))
+    rows_df = in_window(rows_df, source, unfold)
+    listed = [field for field in own if starts_from_many(rows_df, field.rule)]
+    parts = [_exploded(rows_df, [field for field in own if field not in listed], unfold, triples_df)]
+    for field in listed:
+        one = replace(field, rule=field.rule.model_copy(update={"column": _START, "separator": None}))
+        parts.append(
+            _exploded(rows_df.withColumn(_START, start_values(rows_df, field.rule)), [one], unfold, triples_df)
+        )
+    exploded_df = reduce(DataFrame.unionByName, [part_df for part_df in parts if part_df is not None])
     return exploded_df.groupBy("entity_id", "field", "value").agg(_aggregate(own).alias("weight"))
+
+
+def _exploded(
+    rows_df: DataFrame, fields: list[Field], unfold: Unfold, triples_df: DataFrame | None
+) -> DataFrame | None:
+    """entity_id, field, value, weight: one row for each event and association; None for no fields."""
+    if not fields:
+        return None
+    rows_df = with_paths(rows_df, [field.rule for field in fields], triples_df)
+    each = [associations_of(rows_df, field.source, field.rule, field.number, unfold) for field in fields]
+    every = F.concat(*each) if len(each) > 1 else each[0]
+    return rows_df.select(F.col("_entity").alias("entity_id"), F.inline(every))
 
 
 def _aggregate(fields: list[Field]) -> Column:

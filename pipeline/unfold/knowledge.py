@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from pipeline.config import Config
-from pipeline.config.data import KnowledgeBase, Rule, Source
+from pipeline.config.data import KnowledgeBase, Rule
 from pipeline.errors import UserError
 from pipeline.sources import check_columns, quoted, read_table
-from pipeline.unfold.rules import path_column
+from pipeline.unfold.rules import path_column, split_text
 
 
 def read_triples(config: Config, knowledge_base: KnowledgeBase) -> DataFrame:
@@ -53,9 +54,25 @@ def check_paths(config: Config, triples_df: DataFrame | None) -> None:
             )
 
 
-def with_paths(rows_df: DataFrame, source: Source, triples_df: DataFrame | None) -> DataFrame:
+def starts_from_many(rows_df: DataFrame, rule: Rule) -> bool:
+    """Whether a path rule starts from each of several values of a row: an array, or text with a separator."""
+    if rule.kind != "path":
+        return False
+    kind = rows_df.select(quoted(rule.column or "")).schema.fields[0].dataType
+    return isinstance(kind, T.ArrayType) or rule.separator is not None
+
+
+def start_values(rows_df: DataFrame, rule: Rule) -> Column:
+    """The values a path rule starts from, one row each (F.explode)."""
+    column = F.col(quoted(rule.column or ""))
+    if isinstance(rows_df.select(column).schema.fields[0].dataType, T.ArrayType):
+        return F.explode(column)
+    return F.explode(split_text(column, rule.separator or ""))
+
+
+def with_paths(rows_df: DataFrame, rules: list[Rule], triples_df: DataFrame | None) -> DataFrame:
     """Adds `path_column(rule)` for each path rule: array of (value, weight), weight the number of paths."""
-    for rule in source.rules:
+    for rule in rules:
         if rule.kind == "path":
             assert triples_df is not None  # check_paths has seen to it
             reached_df = _reached(triples_df, rule).withColumnRenamed("start", f"_start_{rule.name}")

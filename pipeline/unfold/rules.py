@@ -65,6 +65,11 @@ def log_rounded(number: Column, base: float) -> Column:
     return F.when(number == 0, "0").when(F.isnan(number) | (F.abs(number) == math.inf), None).otherwise(rounded)
 
 
+def split_text(column: Column, separator: str) -> Column:
+    """Text split by a separator, which is text too, not a pattern: Q..E quotes it for Java."""
+    return F.transform(F.split(column.cast("string"), "\\Q" + separator.replace("\\E", "\\E\\\\E\\Q") + "\\E"), F.trim)
+
+
 def _association(field: int, value: Column, weight: Column) -> Column:
     return F.struct(F.lit(field).alias("field"), value.alias("value"), weight.cast("double").alias("weight"))
 
@@ -88,8 +93,7 @@ def _multi(rule: Rule, source: Source, field: int, column: Column, kind: T.DataT
     if isinstance(kind, T.ArrayType):
         values = column
     elif rule.separator:
-        # The separator is text, not a pattern: \Q..\E quotes it for Java's regular expressions.
-        values = F.split(column.cast("string"), "\\Q" + rule.separator.replace("\\E", "\\E\\\\E\\Q") + "\\E")
+        values = split_text(column, rule.separator)
     else:
         raise UserError(
             f"source {source.name}, rule {rule.name}: column {rule.column} is {kind.simpleString()}, not an array; "
