@@ -12,6 +12,8 @@ DATA ?= $(firstword $(wildcard data ../shared/data) data)
 override DATA := $(abspath $(DATA))
 export DATA
 STARTED := $(shell date +%s)
+# Training seeds: `make adult68 SEEDS="0 1 2"` gives their mean in place of one report.
+SEEDS ?=
 # The part of the tests to run, and more options for pytest.
 TESTS ?= tests
 
@@ -23,7 +25,8 @@ ifeq ($(wildcard $(PYTHON)),)
 $(shell rm -rf .venv/.setup-*)
 endif
 
-JOB = $(PYTHON) -m jobs.run --set 'run.data=$(DATA)'
+RUN = $(PYTHON) -m jobs.run --set 'run.data=$(DATA)'
+EXPERIMENT = $(PYTHON) -m jobs.experiment --seeds $(SEEDS) --set 'run.data=$(DATA)'
 
 .PHONY: help
 help: ## Show this list
@@ -68,20 +71,23 @@ lock: ## Resolve constraints.txt anew from setup.py (keeps what it can of the ol
 # --- runs ---------------------------------------------------------------------------------------------------------
 .PHONY: demo ml100k adult68 a9a quality
 demo: setup ## Simulate 20,000 people, predict 68 segments and write a report: under 10 minutes on 2 cores
-	@started=$$SECONDS; $(JOB) --config conf/demo.yaml; \
+	@$(RUN) --config conf/demo.yaml; \
 	echo "report: $(CURDIR)/out/demo/report/report.html"; \
-	echo "demo took $$((SECONDS - started)) s after set-up"
+	echo "demo took $$SECONDS s after set-up"
 
 ml100k adult68 a9a: setup
-	@started=$$SECONDS; $(JOB) --config conf/$@.yaml; \
-	echo "report: $(CURDIR)/out/$@/report/report.html"; \
-	echo "$@ took $$((SECONDS - started)) s after set-up"
-ml100k: ## MovieLens-100K with its knowledge graph: movie lovers' segments
-adult68: ## UCI Adult as 68 segments
-a9a: ## LIBSVM a9a: one label and an auxiliary task a concept
+	@$(if $(strip $(SEEDS)),$(EXPERIMENT),$(RUN)) --config conf/$@.yaml; \
+	echo "report: $(CURDIR)/out/$@/report/$(if $(strip $(SEEDS)),experiment.md,report.html)"; \
+	echo "$@ took $$SECONDS s after set-up"
+ml100k: ## MovieLens-100K with its knowledge graph (SEEDS="0 1 2" for the mean of three)
+adult68: ## UCI Adult as 68 segments (SEEDS as above)
+a9a: ## LIBSVM a9a: one label and an auxiliary task a concept (SEEDS as above)
 
+quality: SEEDS = 0 1 2
 quality: setup ## Three seeds at the size of the design: share of the gap to the oracle that is closed
-	@$(PYTHON) -m benchmarks.quality
+	@$(EXPERIMENT) --config conf/quality.yaml; \
+	echo "report: $(CURDIR)/out/quality/report/experiment.md"; \
+	echo "quality took $$SECONDS s after set-up"
 
 # --- checks -------------------------------------------------------------------------------------------------------
 .PHONY: test lint
