@@ -1,0 +1,191 @@
+"""Unfolding events, side by side: ours, MLlib's CountVectorizer pipeline, DuckDB.
+
+    python -m benchmarks.unfold [--events 1000000] [--rounds 3]
+
+All three read the same Parquet rows, turn six columns into the same concepts, drop those of fewer than 5 entities, and
+write one sparse vector an entity to Parquet. Ours is the whole stage: it also checks every row, keeps bad ones apart,
+counts a profile and writes the vocabulary. MLlib collects its vocabulary to the driver and leaves counts undamped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import yaml
+from pyspark.ml.feature import CountVectorizer
+from pyspark.sql import Column, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.config import Config, load_config
+from pipeline.session import get_session
+from pipeline.tables import Tables
+from pipeline.unfold import run
+
+CUTOFF = "2026-01-28"
+MIN_ENTITIES = 5
+RULES = [
+    {"name": "item", "kind": "field", "column": "item"},
+    {"name": "category", "kind": "field", "column": "category"},
+    {"name": "tags", "kind": "multi", "column": "tags"},
+    {"name": "device", "kind": "field", "column": "device"},
+    {"name": "price", "kind": "number", "column": "price"},
+    {"name": "hour", "kind": "time", "part": "hour"},
+]
+Shape = tuple[int, int, int]
+"""Entities, concepts in all vectors together, size of the vocabulary: what all ways must agree on."""
+
+
+def write_events(folder: Path, events: int) -> None:
+    """Events of events / 20 users with long-tailed items, categories and tags; one file a core and more."""
+    uniform = "((hash(i * {0} + 5) % 1000003) / 1000003.0)"
+    duckdb.sql(f"""
+        COPY (SELECT
+            i % 4 AS part,
+            'u' || (hash(i * 7 + 1) % {max(events // 20, 1)})::BIGINT AS user,
+            TIMESTAMP '2026-01-01' + INTERVAL (hash(i * 3 + 2) % 2592000) SECOND AS time,
+            'item' || floor(pow({uniform.format(11)}, 2.5) * 20000)::INT AS item,
+            'cat' || floor(pow({uniform.format(13)}, 2) * 300)::INT AS category,
+            list_transform(range(1 + (hash(i * 5) % 4)::INT),
+                lambda j: 'tag' || floor(pow((hash(i * 17 + j) % 1000003) / 1000003.0, 2) * 2000)::INT) AS tags,
+            ['ios', 'android', 'web', 'tv'][1 + (hash(i * 19) % 4)::INT] AS device,
+            round(exp({uniform.format(23)} * 8), 2) AS price
+        FROM range({events}) t(i)) TO '{folder}' (FORMAT parquet, PARTITION_BY (part))""")
+
+
+def ours(config: Config, spark: SparkSession) -> Shape:
+    run(config)
+    return config_shape(config, spark)
+
+
+def config_shape(config: Config, spark: SparkSession) -> Shape:
+    tables = Tables(config, spark)
+    return shape_of(
+        tables.path("concept_vectors") + "/*/*.parquet", "len(concept_ids)", tables.read("vocabulary").count()
+    )
+
+
+def mllib(events: str, output: str, spark: SparkSession) -> Shape:
+    """CountVectorizer over each user's concepts."""
+
+    def named(rule: str, value: Column) -> Column:
+        return F.concat(F.lit(f"content.{rule}="), value)
+
+    price = F.concat(F.lit("2^"), F.rint(F.log2("price")).cast("int").cast("string"))
+    single = [named(name, F.col(name)) for name in ("item", "category", "device")] + [
+        named("price", price),
+        named("hour", F.hour("time").cast("string")),
+    ]
+    concepts = F.concat(F.array(*single), F.transform("tags", lambda tag: named("tags", tag)))
+    rows_df = spark.read.parquet(events).where(F.col("time") < F.lit(CUTOFF).cast("timestamp"))
+    users_df = rows_df.select("user", concepts.alias("concepts")).groupBy("user")
+    users_df = users_df.agg(F.flatten(F.collect_list("concepts")).alias("concepts")).persist()
+    vectorizer = CountVectorizer(inputCol="concepts", outputCol="vector", minDF=MIN_ENTITIES, vocabSize=2**30)
+    model = vectorizer.fit(users_df)
+    model.transform(users_df).select("user", "vector").write.mode("overwrite").parquet(output)
+    users_df.unpersist()
+    return shape_of(f"{output}/*.parquet", "len(vector.indices)", len(model.vocabulary))
+
+
+def duck(events: str, output: str) -> Shape:
+    connection = duckdb.connect()
+    connection.sql(f"SET threads = {os.cpu_count()}")
+    connection.sql(f"""
+        CREATE TEMP TABLE weights AS
+        WITH events AS (SELECT * FROM '{events}/*/*.parquet' WHERE time < TIMESTAMP '{CUTOFF}'),
+        concepts AS (
+            SELECT user, 'content.item=' || item AS concept FROM events
+            UNION ALL SELECT user, 'content.category=' || category FROM events
+            UNION ALL SELECT user, 'content.tags=' || unnest(tags) FROM events
+            UNION ALL SELECT user, 'content.device=' || device FROM events
+            UNION ALL SELECT user, 'content.price=2^' || round(log2(price))::INT FROM events
+            UNION ALL SELECT user, 'content.hour=' || hour(time) FROM events)
+        SELECT user, concept, count(*) AS weight FROM concepts GROUP BY ALL""")
+    connection.sql(f"""
+        CREATE TEMP TABLE vocabulary AS
+        SELECT concept, (row_number() OVER (ORDER BY entities DESC, concept) - 1)::INT AS id FROM
+            (SELECT concept, count(*) AS entities FROM weights GROUP BY concept HAVING count(*) >= {MIN_ENTITIES})""")
+    connection.sql(f"""
+        COPY (SELECT user, list_transform(entries, lambda x: x.id) AS ids,
+                     list_transform(entries, lambda x: x.weight) AS weights FROM
+              (SELECT user, list_sort(list({{id: id, weight: ln(1 + weight)::FLOAT}})) AS entries
+               FROM weights JOIN vocabulary USING (concept) GROUP BY user))
+        TO '{output}' (FORMAT parquet)""")
+    size = connection.sql("SELECT count(*) FROM vocabulary").fetchone()
+    connection.close()
+    assert size is not None
+    return shape_of(output, "len(ids)", size[0])
+
+
+def shape_of(files: str, length: str, vocabulary: int) -> Shape:
+    row = duckdb.sql(f"SELECT count(*), sum({length})::BIGINT FROM '{files}'").fetchone()
+    assert row is not None
+    return (row[0], row[1], vocabulary)
+
+
+def measure(ways: dict[str, Callable[[], Shape]], rounds: int) -> tuple[dict[str, list[float]], Shape]:
+    """Seconds of each way in each round, after one to warm up; every round runs all of them, in turn."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    shapes: dict[str, Shape] = {}
+    for round_number in range(rounds + 1):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            shapes[name] = way()
+            taken = time.perf_counter() - start
+            sys.stderr.write(f"round {round_number} {name}: {taken:.1f} s\n")
+            if round_number:
+                seconds[name].append(taken)
+    if len(set(shapes.values())) != 1:
+        raise AssertionError(f"the ways do not agree on entities, concepts and vocabulary: {shapes}")
+    return seconds, shapes["ours"]
+
+
+def configuration(folder: Path, events: str) -> Config:
+    source = {"name": "content", "path": events, "entity": "user", "time": "time", "rules": RULES}
+    content = {
+        "run": {"name": "benchmark", "workdir": str(folder / "work")},
+        "spark": {"master": f"local[{os.cpu_count()}]", "tables": "parquet"},
+        "sources": [source],
+        "unfold": {"cutoff": CUTOFF, "vocabulary": {"min_entities": MIN_ENTITIES}},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    return load_config([folder / "config.yaml"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        events = str(folder / "events")
+        write_events(folder / "events", options.events)
+        config = configuration(folder, events)
+        spark = get_session(config)
+        ways: dict[str, Callable[[], Shape]] = {
+            "ours": lambda: ours(config, spark),
+            "MLlib": lambda: mllib(events, str(folder / "mllib"), spark),
+            "DuckDB": lambda: duck(events, str(folder / "duck.parquet")),
+        }
+        seconds, shape = measure(ways, options.rounds)
+        spark.stop()
+    sys.stdout.write(
+        f"{options.events:,} events, {shape[0]:,} entities, {shape[1]:,} weights, {shape[2]:,} concepts; "
+        f"medians of {options.rounds} rounds; {os.cpu_count()} cores\n\n"
+        "| way | seconds | its time / ours |\n|---|---|---|\n"
+    )
+    for name, of_way in seconds.items():
+        ratio = statistics.median(other / mine for mine, other in zip(seconds["ours"], of_way, strict=True))
+        sys.stdout.write(f"| {name} | {statistics.median(of_way):.1f} | {ratio:.2f} |\n")
+
+
+if __name__ == "__main__":
+    main()
