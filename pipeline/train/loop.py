@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import math
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
 
 import torch
@@ -24,6 +25,7 @@ from pipeline.train.log import MetricsLog, ProgressBar
 from pipeline.train.objective import Loss, Objective, tasks_not_finite
 from pipeline.train.optimizer import Optimizer
 from pipeline.train.selection import Selection, load_parameters
+from pipeline.train.start import shared_implications
 from pipeline.train.steps import Step, seed_dropout, steps_of_epoch, steps_per_epoch
 from pipeline.train.validation import Quality, judge, score_pairs
 
@@ -49,7 +51,12 @@ class Loop:
         self._optimizer = Optimizer(model, sparse, settings, self.total_steps)
         self._average = MovingAverage(model, settings.ema, sparse) if settings.ema else None
         self._selection = Selection(settings)
-        self._with_auxiliary = settings.auxiliary.weight > 0 and getattr(model, "auxiliary", None) is not None
+        self._with_auxiliary = getattr(model, "auxiliary", None) is not None
+        self._implications = (
+            shared_implications(context.shards, settings.auxiliary.tasks, context.world)
+            if self._with_auxiliary
+            else None
+        )
         self._began = 0.0
         self._log: MetricsLog | None = None
         self._bar: ProgressBar | None = None
@@ -71,15 +78,20 @@ class Loop:
             self._log = MetricsLog(context.layout.train_log, progress.step)
             self._bar = ProgressBar(self.total_steps, progress.step)
         while not self._selection.is_over(progress):
-            for step in steps_of_epoch(
-                context.shards, context.settings, context.world, progress.epoch, progress.epoch_step
-            ):
+            for step in self._steps():
                 self._take(step)
             self._end_epoch()
         if self._bar is not None:
             self._bar.close()
         if self._selection.weights:
             load_parameters(self._model, self._selection.weights)
+
+    def _steps(self) -> Iterator[Step]:
+        """What is left of the epoch."""
+        context, progress = self._context, self.progress
+        return steps_of_epoch(
+            context.shards, context.settings, context.world, progress.epoch, progress.epoch_step, self._implications
+        )
 
     def _take(self, step: Step) -> None:
         """One global step: forward and backward here, gradients summed over ranks, parameters moved."""

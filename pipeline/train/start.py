@@ -1,22 +1,26 @@
-"""What is known before the first step: output biases from the labels, concept embeddings from co-occurrence."""
+"""What is known before the first step, from labels and from which concepts stand together in the support."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from models.batch import Batch
+from models.implications import Implications, find_implications
 from models.initial import correspondence_embeddings
+from models.sparse import csr_matrix
 from pipeline.shards.batches import concatenate, scan_batches
 from pipeline.shards.dataset import ShardSet
+from pipeline.train.distribution import World
 
 _BATCH_ROWS = 8192
 _SAMPLE_ROWS = 500_000
 _SAMPLE_ENTRIES = 10_000_000
+_IMPLICATION_ENTRIES = 1_000_000
 """Shards are in a global random order, so the first rows of the support are a fair sample."""
 
 
@@ -43,14 +47,26 @@ def sample_batches(shards: ShardSet, max_rows: int, max_entries: int | None = No
 
 def concept_embeddings(shards: ShardSet, dim: int, seed: int) -> Tensor:
     """[V, dim] float32: embeddings by correspondence analysis of a sample of the support (models/initial.py)."""
-    sample = concatenate(list(sample_batches(shards, _SAMPLE_ROWS, _SAMPLE_ENTRIES)))
-    size = (sample.rows, shards.vocabulary_size)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # "Sparse CSR tensor support is in beta state"
-        matrix = torch.sparse_csr_tensor(
-            sample.row_offsets, sample.concept_ids, sample.concept_weights, size, check_invariants=True
-        )
-    return correspondence_embeddings(matrix, shards.vocabulary_size, dim, seed)
+    return correspondence_embeddings(_sample_matrix(shards, _SAMPLE_ENTRIES), shards.vocabulary_size, dim, seed)
+
+
+def shared_implications(shards: ShardSet, targets: int, world: World) -> Implications:
+    """What gives concepts 0..targets-1 away (models/implications.py), from a sample that rank 0 reads."""
+    implied_by: dict[int, list[int]] = {}
+    if world.is_first:
+        found = find_implications(_sample_matrix(shards, _IMPLICATION_ENTRIES), targets)
+        offsets, implying = found.offsets.tolist(), found.implying.tolist()
+        spans = enumerate(pairwise(offsets))
+        implied_by = {concept: implying[start:stop] for concept, (start, stop) in spans if stop > start}
+    concepts, lists = world.share([list(implied_by), list(implied_by.values())])
+    return Implications(dict(zip(concepts, lists, strict=True)), shards.vocabulary_size)
+
+
+def _sample_matrix(shards: ShardSet, max_entries: int) -> Tensor:
+    """Sparse CSR [sample rows, V] of concept weights."""
+    sample = concatenate(list(sample_batches(shards, _SAMPLE_ROWS, max_entries)))
+    shape = (sample.rows, shards.vocabulary_size)
+    return csr_matrix(sample.row_offsets, sample.concept_ids, sample.concept_weights, shape)
 
 
 def label_statistics(shards: ShardSet) -> LabelStatistics:

@@ -10,8 +10,9 @@ import torch
 
 from models.batch import Batch
 from models.hiding import HiddenConcepts, hide
+from models.implications import Implications
 from pipeline.config.learning import Train
-from pipeline.shards.batches import LaneBatch, concatenate, epoch_batches, epoch_plan
+from pipeline.shards.batches import concatenate, epoch_batches, epoch_plan
 from pipeline.shards.dataset import ShardSet
 from pipeline.train.distribution import World
 
@@ -34,7 +35,14 @@ def steps_per_epoch(shards: ShardSet, settings: Train, world: int) -> int:
     return plan.steps
 
 
-def steps_of_epoch(shards: ShardSet, settings: Train, world: World, epoch: int, start_step: int = 0) -> Iterator[Step]:
+def steps_of_epoch(
+    shards: ShardSet,
+    settings: Train,
+    world: World,
+    epoch: int,
+    start_step: int = 0,
+    implications: Implications | None = None,
+) -> Iterator[Step]:
     """The steps of an epoch from `start_step` on; what is hidden does not depend on the number of ranks."""
     batches = epoch_batches(
         shards,
@@ -49,7 +57,11 @@ def steps_of_epoch(shards: ShardSet, settings: Train, world: World, epoch: int, 
         start_step=start_step,
     )
     for number, lanes in enumerate(batches, start=start_step):
-        hidden_lanes = [_hide_lane(lane, settings, epoch, number) for lane in lanes]
+        seeds = [seed_of(settings.seed, epoch, number, lane.lane) for lane in lanes]
+        hidden_lanes = [
+            hide(lane.batch, settings.hide, torch.Generator().manual_seed(seed), implications)
+            for lane, seed in zip(lanes, seeds, strict=True)
+        ]
         yield Step(number, *_join(hidden_lanes))
 
 
@@ -61,11 +73,6 @@ def seed_of(*parts: int) -> int:
 def seed_dropout(settings: Train, world: World, epoch: int, step: int) -> None:
     """Torch's own random numbers of a step, by rank: so a resumed run draws what the uninterrupted one would."""
     torch.manual_seed(seed_of(settings.seed, epoch, step, _DROPOUT + world.rank))
-
-
-def _hide_lane(lane: LaneBatch, settings: Train, epoch: int, step: int) -> tuple[Batch, HiddenConcepts]:
-    generator = torch.Generator().manual_seed(seed_of(settings.seed, epoch, step, lane.lane))
-    return hide(lane.batch, settings.hide, generator)
 
 
 def _join(lanes: list[tuple[Batch, HiddenConcepts]]) -> tuple[Batch, HiddenConcepts]:
