@@ -141,19 +141,15 @@ def check_vocabulary(spec: ModelSpec, vocabulary_hash: str, where: Path | str) -
 
 
 def code_version() -> str:
-    """What `git describe` says of the checkout this file is in, else the version of the installed package."""
-    try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--tags"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-        )
-        return described.stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        pass
+    """What `git describe` says where this file lies in a checkout, else the version of the installed package."""
+    checkout = Path(__file__).resolve().parents[1]
+    if (checkout / ".git").exists():
+        command = ["git", "describe", "--always", "--dirty", "--tags"]
+        try:
+            described = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=20, check=True)
+            return described.stdout.strip()
+        except (OSError, subprocess.SubprocessError):
+            pass
     try:
         return metadata.version("metacon")
     except metadata.PackageNotFoundError:

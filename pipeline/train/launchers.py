@@ -41,7 +41,8 @@ _HOROVOD = {
 
 def local_slots() -> int:
     """How many ranks this machine takes: its GPUs, else the cores this process may use."""
-    return torch.cuda.device_count() or len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return torch.cuda.device_count() or cores
 
 
 def parse_hosts(hosts: str) -> dict[str, int]:
@@ -75,7 +76,7 @@ def run_horovodrun(config: Config) -> None:
     error_file = _no_error(workdir)
     command = horovodrun_command(config, config_file)
     logger.info("starting %d ranks: %s", config.train.ranks, " ".join(command))
-    environment = os.environ | _HOROVOD | {"PYTHONPATH": _python_path()}
+    environment = os.environ | _environment()
     own_words: deque[str] = deque(maxlen=_LINES_KEPT)
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
@@ -116,7 +117,7 @@ def run_spark(config: Config) -> None:
             num_proc=config.train.ranks,
             use_gloo=True,
             start_timeout=_START_SECONDS,
-            env=_HOROVOD | {"PYTHONPATH": _python_path()},
+            env=_environment(),
             verbose=0,
         )
     except Exception as error:
@@ -144,10 +145,12 @@ def _raise(error_file: Path, what: str) -> None:
     raise RuntimeError(f"training stopped; run it again to go on from the last checkpoint. {what}")
 
 
-def _python_path() -> str:
-    """Where this process imports from, so that ranks import the same code whatever folder they start in."""
+def _environment() -> dict[str, str]:
+    """What ranks need: the same code whatever folder they start in, time to start, words as loud as ours."""
     root = str(Path(__file__).resolve().parents[2])
-    return os.pathsep.join([root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
+    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    level = logging.getLevelName(logger.getEffectiveLevel()).lower()
+    return _HOROVOD | {"PYTHONPATH": os.pathsep.join(paths), "METACON_LOG_LEVEL": level}
 
 
 def _loopback() -> str:

@@ -18,6 +18,7 @@ from pipeline.modelfolder import LoadedModel, load_model
 from pipeline.shards.batches import scan_batches
 from pipeline.shards.dataset import open_shards
 from pipeline.train import launchers, loop, run
+from pipeline.train.precision import choose_precision
 from tests.pipeline.train.worlds import MIXED, config_for, write_world
 
 
@@ -194,6 +195,20 @@ def test_all_kinds_of_task_are_learnt_and_predicted_in_their_own_units(tmp_path:
             spread.append(batch.labels[mine])
     r2 = 1 - torch.cat(errors).square().sum() / (torch.cat(spread) - torch.cat(spread).mean()).square().sum()
     assert float(r2) == pytest.approx(tasks["spend"]["r2"], abs=1e-3)
+
+
+def test_bfloat16_learns_too_and_is_said(tmp_path: Path) -> None:
+    config = config_for(tmp_path, "train.epochs=4", "train.precision=bfloat16")
+    write_world(tmp_path)
+    run(config)
+    facts = summary.read(Layout.of(config), "train")
+    assert facts["precision"] == "bfloat16"
+    assert facts["validation_auc"] > 0.8
+    assert all(weight.dtype == torch.float32 for weight in weights(load_model(Layout.of(config))).values())
+
+
+def test_auto_precision_is_float32_on_a_cpu() -> None:
+    assert choose_precision("auto", torch.device("cpu")) == torch.float32
 
 
 def test_no_epoch_leaves_the_model_at_its_priors(tmp_path: Path) -> None:

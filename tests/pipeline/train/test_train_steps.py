@@ -104,7 +104,7 @@ def test_losses_and_gradients_of_ranks_add_up_to_those_of_one_process(tmp_path: 
         for step in steps:
             loss = objective(model, objective.standardised(step.visible), step.hidden, with_auxiliary=True)
             loss.total.backward()
-            total += float(loss.total)
+            total += float(loss.total.detach())
         return total, [parameter.grad.clone() for parameter in model.parameters()]
 
     (alone,), two = steps_of(config, folder, 1), steps_of(config, folder, 2)
