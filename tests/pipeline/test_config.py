@@ -31,6 +31,13 @@ SOURCE = {"name": "views", "path": "{data}/views", "entity": "user"}
 LABEL = {"source": "views", "expression": "category = 'sport'"}
 
 
+@pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("conf/*.yaml")), ids=lambda path: path.name)
+def test_every_run_of_the_project_has_a_valid_configuration(path: Path) -> None:
+    config = load_config([path])
+    assert config.segments
+    assert config.run.workdir == f"out/{path.stem}", "the Makefile looks for the report there"
+
+
 class TestUnknownKeys:
     @pytest.mark.parametrize(
         ("override", "words"),
