@@ -45,6 +45,17 @@ def correspondence_embeddings(
     return table
 
 
+def field_vectors(fields: Tensor, dim: int, seed: int, scale: float) -> Tensor:
+    """[vocabulary, dim] float32: one random vector of deviation `scale` for each field, shared by its concepts.
+
+    Added to embeddings that tell concepts of a field apart (correspondence analysis centres them), it lets a model see
+    from the first step which fields a row has and which are missing. fields [vocabulary] int64.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    count = int(fields.max()) + 1 if fields.numel() else 0
+    return (torch.randn(count, dim, generator=generator) * scale)[fields]
+
+
 class _Residuals:
     """S as a linear operator: a sparse matrix less an outer product, never written out.
 

@@ -175,12 +175,14 @@ class MetaAug(nn.Module):
 
     def _all_heads(self, rows: int, hits: Hits, x: Tensor, experts: Tensor, linear: Tensor | None) -> Tensor:
         """[rows, heads]: every task from the plain rows, then the hit pairs' own logits put in their place."""
-        by_head = self.towers.all_tasks(experts[:, :rows], self.gates.all_tasks(x[:rows])).to(x.dtype)
+        (x, x_hit), (experts, experts_hit) = x.split([rows, hits.views]), experts.split([rows, hits.views], dim=1)
+        linear, linear_hit = (None, None) if linear is None else linear.split([rows, hits.views])
+        by_head = self.towers.all_tasks(experts, self.gates.all_tasks(x)).to(x.dtype)
         if linear is not None:
-            by_head = by_head + linear[:rows]
+            by_head = by_head + linear
         if hits.pair_views.numel() == 0:
             return by_head
-        own = self._some_pairs(x, experts, linear, rows + hits.pair_views, hits.pair_tasks)
+        own = self._some_pairs(x_hit, experts_hit, linear_hit, hits.pair_views, hits.pair_tasks)
         hit_rows = hits.view_rows[hits.pair_views].unsqueeze(1)
         columns = self.towers.heads_of_task[hits.pair_tasks]
         valid = self.towers.own_column[hits.pair_tasks]

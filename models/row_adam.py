@@ -46,8 +46,10 @@ class RowAdam(torch.optim.Optimizer):
         state["step"] += 1
         beta1, beta2 = group["betas"]
         rate = group["lr"] * math.sqrt(1 - beta2 ** state["step"]) / (1 - beta1 ** state["step"])
-        gradient = gradient.coalesce()
-        rows, values = gradient.indices()[0], gradient.values()
+        rows, values = gradient._indices()[0], gradient._values()
+        if not bool((rows[1:] > rows[:-1]).all()):  # autograd forgets that a gradient is coalesced
+            gradient = gradient.coalesce()
+            rows, values = gradient.indices()[0], gradient.values()
         size = max(1, _CHUNK_NUMBERS // max(1, table[:1].numel())) if not table.is_cuda else max(1, rows.numel())
         for row, value in zip(rows.split(size), values.split(size), strict=True):
             mean = state["exp_avg"].index_select(0, row).lerp_(value, 1 - beta1)
