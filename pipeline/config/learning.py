@@ -57,6 +57,11 @@ class Train(Section):
     """auto: sparse embedding gradients for vocabularies over 50,000."""
     embedding_start: Literal["random", "correspondence"] = "correspondence"
     """correspondence: concept embeddings start from a truncated SVD of the support's concepts."""
+    embedding_scale: float = Field(default=0.15, gt=0)
+    """correspondence: root mean square of the embeddings' entries. Short rows want more."""
+    field_scale: float = Field(default=0.0, ge=0)
+    """Deviation of a random vector that the embeddings of a field's concepts share at the start, added to the above;
+    it pays where a missing field tells something."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 on a GPU that has it, float32 elsewhere."""
     patience: int | None = Field(default=None, ge=1)

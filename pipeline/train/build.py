@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from models.initial import field_vectors
 from models.registry import build_model, check_settings, setting_types
 from pipeline.config import Config
 from pipeline.errors import UserError
@@ -77,7 +78,7 @@ def start_model(context: Context, statistics: LabelStatistics) -> nn.Module:
         raise UserError(f"model.settings: {error}") from None
     if world.is_first:
         model.start_from_priors(statistics.priors)  # type: ignore[operator]
-        if config.train.embedding_start == "correspondence":
+        if config.train.embedding_start == "correspondence" or config.train.field_scale:
             _start_embeddings(model, context)
     model.to(context.device)
     world.broadcast_([parameter.detach() for parameter in model.parameters()])
@@ -86,11 +87,16 @@ def start_model(context: Context, statistics: LabelStatistics) -> nn.Module:
 
 @torch.no_grad()
 def _start_embeddings(model: nn.Module, context: Context) -> None:
-    """Put concept embeddings in place of the random ones, in a model that has a table `embedding.weight` [V, dim]."""
+    """Start the concept embeddings as `train` says, in a model that has a table `embedding.weight` [V, dim]."""
+    settings, shards = context.settings, context.shards
     table = getattr(getattr(model, "embedding", None), "weight", None)
     if table is None:
         logger.warning("model %s has no embedding table: train.embedding_start is skipped", context.config.model.name)
         return
-    began = time.monotonic()
-    table.copy_(concept_embeddings(context.shards, table.shape[1], context.settings.seed))
-    logger.info("concept embeddings from correspondence analysis in %.1f s", time.monotonic() - began)
+    dim = table.shape[1]
+    if settings.embedding_start == "correspondence":
+        began = time.monotonic()
+        table.copy_(concept_embeddings(shards, dim, settings.seed, settings.embedding_scale))
+        logger.info("concept embeddings from correspondence analysis in %.1f s", time.monotonic() - began)
+    if settings.field_scale:
+        table.add_(field_vectors(shards.fields(), dim, settings.seed, settings.field_scale))

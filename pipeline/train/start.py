@@ -45,9 +45,9 @@ def sample_batches(shards: ShardSet, max_rows: int, max_entries: int | None = No
             return
 
 
-def concept_embeddings(shards: ShardSet, dim: int, seed: int) -> Tensor:
+def concept_embeddings(shards: ShardSet, dim: int, seed: int, scale: float) -> Tensor:
     """[V, dim] float32: embeddings by correspondence analysis of a sample of the support (models/initial.py)."""
-    return correspondence_embeddings(_sample_matrix(shards, _SAMPLE_ENTRIES), shards.vocabulary_size, dim, seed)
+    return correspondence_embeddings(_sample_matrix(shards, _SAMPLE_ENTRIES), shards.vocabulary_size, dim, seed, scale)
 
 
 def shared_implications(shards: ShardSet, targets: int, world: World) -> Implications:

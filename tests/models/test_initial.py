@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.initial import correspondence_embeddings
+from models.initial import correspondence_embeddings, field_vectors
 from models.sparse import csr_matrix
 
 CONCEPTS, FACTORS = 60, 3
@@ -84,3 +84,15 @@ def test_bad_matrices_are_refused() -> None:
         correspondence_embeddings(torch.ones(2, 3).to_sparse_csr(), 4, dim=2, seed=0)
     with pytest.raises(ValueError, match="at least 0"):
         correspondence_embeddings(-torch.ones(2, 4).to_sparse_csr(), 4, dim=2, seed=0)
+
+
+def test_concepts_of_a_field_share_a_vector():
+    fields = torch.tensor([0, 2, 0, 1, 2])
+    vectors = field_vectors(fields, dim=1000, seed=3, scale=0.5)
+    assert vectors.shape == (5, 1000)
+    assert torch.equal(vectors[0], vectors[2])
+    assert torch.equal(vectors[1], vectors[4])
+    assert not torch.equal(vectors[0], vectors[1])
+    assert vectors[3].std().item() == pytest.approx(0.5, rel=0.1)
+    assert torch.equal(vectors, field_vectors(fields, dim=1000, seed=3, scale=0.5))
+    assert field_vectors(fields[:0], dim=4, seed=0, scale=1.0).shape == (0, 4)

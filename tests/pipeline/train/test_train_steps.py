@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from models.batch import Batch
 from models.losses import pair_losses
@@ -160,8 +161,8 @@ def test_label_statistics_standardise_regression_and_count_classes(tmp_path: Pat
 def test_concept_embeddings_start_from_which_concepts_stand_together(tmp_path: Path) -> None:
     """Concepts 10 and 19 are liked by opposite tastes: their embeddings point apart, those of neighbours together."""
     shards = open_folder(write_world(tmp_path, rows={"support": 512, "validation": 8, "query": 8}))
-    first = concept_embeddings(shards, dim=4, seed=0)[10:20, 0]
-    assert torch.equal(first, concept_embeddings(shards, dim=4, seed=0)[10:20, 0])
+    first = concept_embeddings(shards, dim=4, seed=0, scale=0.15)[10:20, 0]
+    assert torch.equal(first, concept_embeddings(shards, dim=4, seed=0, scale=0.15)[10:20, 0])
     assert (first[:3].sign() == -first[-3:].sign()).all()
 
 
@@ -171,5 +172,21 @@ def test_embeddings_start_as_configured(tmp_path: Path, start: str) -> None:
         config_for(tmp_path, f"train.embedding_start={start}"), open_folder(write_world(tmp_path)), World()
     )
     table = start_model(context, label_statistics(context.shards)).embedding.weight.detach()
-    expected = concept_embeddings(context.shards, dim=8, seed=0)
+    expected = concept_embeddings(context.shards, dim=8, seed=0, scale=0.15)
     assert torch.equal(table, expected) == (start == "correspondence")
+
+
+def test_embedding_and_field_scales_are_as_configured(tmp_path: Path) -> None:
+    shards = open_folder(write_world(tmp_path))
+
+    def table(*overrides: str) -> Tensor:
+        context = Context.of(config_for(tmp_path, "train.embedding_start=correspondence", *overrides), shards, World())
+        return start_model(context, label_statistics(shards)).embedding.weight.detach()
+
+    scaled = table("train.embedding_scale=0.6")
+    assert torch.allclose(scaled, 4 * table(), atol=1e-5)
+    shifts = table("train.embedding_scale=0.6", "train.field_scale=0.5") - scaled
+    for field in shards.fields().unique():
+        mine = shifts[shards.fields() == field]
+        assert torch.allclose(mine, mine[:1].expand_as(mine), atol=1e-5)
+        assert mine.abs().max() > 0.1
