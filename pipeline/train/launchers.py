@@ -22,7 +22,7 @@ import torch
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.layout import Layout
-from pipeline.train.ranks import ERROR_FILE, run_rank
+from pipeline.train.ranks import ERROR_FILE, run_spark_rank
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -112,7 +112,7 @@ def run_spark(config: Config) -> None:
     error_file = _no_error(Layout.of(config).workdir)
     try:
         horovod.spark.run(
-            run_rank,
+            run_spark_rank,
             args=(config.model_dump_json(),),
             num_proc=config.train.ranks,
             use_gloo=True,
@@ -122,6 +122,8 @@ def run_spark(config: Config) -> None:
         )
     except Exception as error:
         _raise(error_file, f"horovod.spark.run: {error}")
+    if error_file.exists():
+        _raise(error_file, "a rank met bad input")
 
 
 def _spark(config: Config) -> SparkContext:

@@ -71,6 +71,12 @@ def run_rank(config_json: str) -> None:
         raise
 
 
+def run_spark_rank(config_json: str) -> None:
+    """The same, in a Spark task; bad input is left for the launcher, not raised: Spark would retell it at length."""
+    with contextlib.suppress(UserError):
+        run_rank(config_json)
+
+
 def leave_error(path: Path, message: str) -> None:
     """The message of the first rank that fails stays."""
     with contextlib.suppress(FileExistsError), path.open("x", encoding="utf-8") as file:
