@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import BooleanType
 
 from pipeline.align.hits import Numbered, array_of, bad_value, class_index, hit, not_finite
 from pipeline.align.spaces import condition_of
@@ -47,13 +48,13 @@ def source_hits(rows_df: DataFrame, segments: list[Numbered], timed: bool) -> Da
 def _aggregates(rows_df: DataFrame, segment: Segment, value: Column, timed: bool) -> dict[str, Column]:
     """value: the label before it is checked; member: whether the sample space's condition holds for a row."""
     how = segment.label.aggregate
+    kind = rows_df.select(value).schema[0].dataType
     if segment.kind == "multiclass":
-        value = class_index(value, segment.classes)
+        value = class_index(value, kind, segment.classes)
     elif how == "any":
         value = value.cast("boolean")
     elif how == "count":
-        is_condition = rows_df.select(value).schema[0].dataType.typeName() == "boolean"
-        value = F.when(value, 1) if is_condition else F.when(value.isNotNull(), 1)
+        value = F.when(value, 1) if isinstance(kind, BooleanType) else F.when(value.isNotNull(), 1)
     else:
         value = value.cast("double")
     if how == "last":

@@ -13,9 +13,11 @@ from collections.abc import Iterable
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
+from pyspark.sql.types import DataType
 
 from pipeline.align.spaces import zero_filled
 from pipeline.config.data import Segment
+from pipeline.sources.columns import as_text
 
 Numbered = tuple[int, Segment]
 """A segment with its task id."""
@@ -39,9 +41,9 @@ def array_of(structs: Iterable[Column]) -> Column:
     return F.filter(F.array(*structs), lambda one: one.isNotNull())
 
 
-def class_index(value: Column, classes: list[str]) -> Column:
-    """int: place of a value among the classes, -1 where it is none of them, null for null."""
-    return F.array_position(F.array(*(F.lit(name) for name in classes)), value.cast("string")).cast("int") - 1
+def class_index(value: Column, kind: DataType, classes: list[str]) -> Column:
+    """int: place of a value (of type `kind`) among the classes, -1 where it is none of them, null for null."""
+    return F.array_position(F.array(*(F.lit(name) for name in classes)), as_text(value, kind)).cast("int") - 1
 
 
 def not_finite(number: Column) -> Column:

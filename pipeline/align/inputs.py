@@ -9,7 +9,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.align.expressions import ENTITY, TIME, label_window, source_hits
+from pipeline.align.expressions import TIME, label_window, source_hits
 from pipeline.align.hits import Numbered
 from pipeline.align.label_tables import as_source, labelled_rows, split_unknown, table_hits
 from pipeline.align.tasks import Counts
@@ -17,7 +17,7 @@ from pipeline.config import Config
 from pipeline.config.data import LabelTable, Source
 from pipeline.errors import UserError
 from pipeline.session import get_session
-from pipeline.sources import CORRUPT, DEFECT, bad_rows, check_columns, quoted, read_marked, read_source
+from pipeline.sources import DEFECT, bad_rows, check_columns, read_marked, read_source
 from pipeline.splits import SUPPORT, query_entities, with_split
 from pipeline.tables import Tables
 
@@ -30,7 +30,6 @@ class Inputs:
 
     vectors_df: DataFrame
     vocabulary_df: DataFrame
-    vocabulary_size: int
     entities_df: DataFrame
     hits_dfs: Sequence[DataFrame]
     bad_df: DataFrame | None
@@ -68,7 +67,6 @@ def read_inputs(config: Config) -> Inputs:
     return Inputs(
         vectors_df=vectors_df,
         vocabulary_df=vocabulary_df,
-        vocabulary_size=vocabulary_df.count(),
         entities_df=entities_df,
         hits_dfs=hits_dfs,
         bad_df=_union(bad_dfs),
@@ -126,14 +124,13 @@ def _table(
     """The hits of a label table, and its rows for the quarantine."""
     source = as_source(table)
     marked_df = read_marked(config, source)
-    table_df = marked_df.where(F.col(DEFECT).isNull()).drop(DEFECT, CORRUPT, TIME)
+    table_df = marked_df.where(F.col(DEFECT).isNull()).drop(DEFECT)
     rows_df, unknown_df = split_unknown(labelled_rows(table_df, table, segments), table, entities_df)
     hits_df = table_hits(rows_df, table, segments)
     bad_dfs = [bad_rows(marked_df, source), _bad_labels(hits_df, table.name, config)]
     if unknown_df is not None:
-        row = F.to_json(F.struct(*(quoted(name) for name in table_df.columns if name != ENTITY)))
-        reason = F.lit("entity is in no source")
-        bad_dfs.append(unknown_df.select(F.lit(table.name).alias("source"), reason.alias("reason"), row.alias("row")))
+        unknown_df = unknown_df.withColumn(DEFECT, F.lit("entity is in no source"))
+        bad_dfs.append(bad_rows(unknown_df, source))
     return hits_df, bad_dfs
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import DataType
 
 from pipeline.align.hits import Numbered, array_of, class_index, hit, not_finite
 from pipeline.align.spaces import condition_of
@@ -62,7 +63,8 @@ def table_hits(rows_df: DataFrame, table: LabelTable, segments: list[Numbered]) 
     Raises UserError for a sample space that Spark cannot resolve.
     """
     label = F.col(quoted(table.label))
-    by_task = [(task, segment, _value(label, segment)) for task, segment in segments]
+    kind = rows_df.select(label).schema[0].dataType
+    by_task = [(task, segment, _value(label, kind, segment)) for task, segment in segments]
     value = _choose([(task, value) for task, _, (value, _) in by_task])
     reason = _choose([(task, reason) for task, _, (_, reason) in by_task])
     member = _choose([(task, _member(rows_df, table, segment)) for task, segment in segments])
@@ -89,7 +91,7 @@ def table_hits(rows_df: DataFrame, table: LabelTable, segments: list[Numbered]) 
     )
 
 
-def _value(label: Column, segment: Segment) -> tuple[Column, Column]:
+def _value(label: Column, kind: DataType, segment: Segment) -> tuple[Column, Column]:
     """The label as a double, null where it is bad, and the reason."""
     text = F.concat(F.lit("label "), F.coalesce(label.cast("string"), F.lit("null")))
     if segment.kind == "binary":
@@ -101,7 +103,7 @@ def _value(label: Column, segment: Segment) -> tuple[Column, Column]:
         good = number.isNotNull() & ~not_finite(number)
         reason = F.concat(text, F.lit(" is not a finite number"))
     else:
-        number = class_index(label, segment.classes).cast("double")
+        number = class_index(label, kind, segment.classes).cast("double")
         good = F.coalesce(number >= 0, F.lit(False))
         reason = F.concat(text, F.lit(f" is none of the classes {', '.join(segment.classes)}"))
     return F.when(good, number), F.when(~good, reason)

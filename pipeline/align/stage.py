@@ -18,7 +18,16 @@ from pipeline.align.implication import implying_concepts
 from pipeline.align.inputs import Inputs, check_windows, read_inputs
 from pipeline.align.masks import glob_concepts, masks_table, warn_of_idle_globs
 from pipeline.align.shards import write_splits, write_table
-from pipeline.align.tasks import SPLITS, Counts, count_pairs, keep_learnable, renumber, task_entries, with_pairs
+from pipeline.align.tasks import (
+    SPLITS,
+    Counts,
+    count_pairs,
+    count_rows,
+    keep_learnable,
+    renumber,
+    task_entries,
+    with_pairs,
+)
 from pipeline.config import Config
 from pipeline.config.data import Segment
 from pipeline.faults import fault_point
@@ -29,18 +38,20 @@ from pipeline.session import get_session
 from pipeline.shards import manifest as m
 from pipeline.shards.writer import MASKS_SCHEMA, VOCABULARY_SCHEMA
 from pipeline.tables import Tables
-from pipeline.vocabulary import vocabulary_hash
+from pipeline.vocabulary import VocabularyFacts, vocabulary_facts
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tasks:
-    """The segments that can be learnt, in the order of their task ids; pairs_df: entity_id, split, pairs."""
+    """The segments that can be learnt, in the order of their task ids; pairs_df: entity_id, split, pairs; rows: the
+    entities with a pair in each split."""
 
     segments: Sequence[Segment]
     counts: Sequence[Mapping[str, Counts]]
     pairs_df: DataFrame
+    rows: Mapping[str, int]
     left_out: Mapping[str, str]
 
 
@@ -60,12 +71,13 @@ def run(config: Config) -> None:
         globs_df = glob_concepts(inputs.vocabulary_df, tasks.segments).persist(StorageLevel.DISK_ONLY)
         cached_dfs.append(globs_df)
         idle = warn_of_idle_globs(globs_df, tasks.segments)
-        masks_df = _masks(config, inputs, tasks, globs_df).persist(StorageLevel.DISK_ONLY)
+        vocabulary = vocabulary_facts(inputs.vocabulary_df)
+        masks_df = _masks(config, inputs, tasks, vocabulary, globs_df).persist(StorageLevel.DISK_ONLY)
         cached_dfs.append(masks_df)
         masked = _count_reasons(masks_df)
         logger.info("masks: %s", masked["reasons"])
         fault_point("align:after-masks")
-        manifest = _write_shards(config, inputs, tasks, masks_df)
+        manifest = _write_shards(config, inputs, tasks, vocabulary, masks_df)
         fault_point("align:after-shards")
         Tables(config, get_session(config)).replace("masks", masks_df)
         quarantined = _quarantine(config, inputs)
@@ -80,19 +92,25 @@ def run(config: Config) -> None:
 
 def _learnable(config: Config, inputs: Inputs, pairs_df: DataFrame) -> _Tasks:
     segments = config.segments
-    counts = count_pairs(pairs_df, len(segments))
+    counts, rows = count_pairs(pairs_df, len(segments))
     check_windows(config, inputs, counts)
     kept, left_out = keep_learnable(segments, counts, config.align.on_degenerate)
     logger.info("%d tasks of %d segments", len(kept), len(segments))
+    pairs_df = renumber(pairs_df, kept, len(segments))
+    if left_out:
+        rows = count_rows(pairs_df)
     return _Tasks(
         segments=[segments[place] for place in kept],
         counts=[counts[place] for place in kept],
-        pairs_df=renumber(pairs_df, kept, len(segments)),
+        pairs_df=pairs_df,
+        rows=rows,
         left_out=left_out,
     )
 
 
-def _masks(config: Config, inputs: Inputs, tasks: _Tasks, globs_df: DataFrame) -> DataFrame:
+def _masks(
+    config: Config, inputs: Inputs, tasks: _Tasks, vocabulary: VocabularyFacts, globs_df: DataFrame
+) -> DataFrame:
     implying_df = None
     if config.align.masks.implication:
         implying_df = implying_concepts(
@@ -101,46 +119,46 @@ def _masks(config: Config, inputs: Inputs, tasks: _Tasks, globs_df: DataFrame) -
             tasks.segments,
             tasks.counts,
             config.align.masks.alpha,
-            inputs.vocabulary_df.where("entities > 0").count(),
+            vocabulary.used,
         )
     return masks_table(inputs.vocabulary_df, globs_df, implying_df, tasks.segments)
 
 
-def _write_shards(config: Config, inputs: Inputs, tasks: _Tasks, masks_df: DataFrame) -> m.Manifest:
+def _write_shards(
+    config: Config, inputs: Inputs, tasks: _Tasks, vocabulary: VocabularyFacts, masks_df: DataFrame
+) -> m.Manifest:
     """Write a generation of shards, its manifest last."""
-    root = Layout.of(config).shards
-    fingerprint = vocabulary_hash(inputs.vocabulary_df)
-    sizes = tasks.pairs_df.groupBy("split").agg(F.count("*"), F.sum(F.size("pairs"))).collect()
-    rows = dict.fromkeys(SPLITS, 0) | {row[0]: row[1] for row in sizes}
-    pairs = dict.fromkeys(SPLITS, 0) | {row[0]: row[2] for row in sizes}
-    with new_generation(root, fingerprint[:12]) as folder:
-        fields = _write_vocabulary(inputs.vocabulary_df, folder)
+    with new_generation(Layout.of(config).shards, vocabulary.fingerprint[:12]) as folder:
+        _write_vocabulary(inputs.vocabulary_df, vocabulary.fields, folder)
         fault_point("align:after-vocabulary")
         write_table(masks_df, folder, m.MASKS, MASKS_SCHEMA, ["task_id", "concept_id"])
-        files = write_splits(inputs.vectors_df, tasks.pairs_df, rows, folder, config.align.shards)
+        files = write_splits(inputs.vectors_df, tasks.pairs_df, tasks.rows, folder, config.align.shards)
+        entries = task_entries(config, tasks.segments, tasks.counts)
         manifest = m.Manifest(
             schema_version=m.SCHEMA_VERSION,
-            vocabulary_hash=fingerprint,
-            vocabulary_size=inputs.vocabulary_size,
-            fields=fields,
-            tasks=task_entries(config, tasks.segments, tasks.counts),
-            splits={split: m.SplitEntry(rows=rows[split], pairs=pairs[split], files=files[split]) for split in SPLITS},
+            vocabulary_hash=vocabulary.fingerprint,
+            vocabulary_size=vocabulary.size,
+            fields=vocabulary.fields,
+            tasks=entries,
+            splits={
+                split: m.SplitEntry(
+                    rows=tasks.rows[split], pairs=sum(entry.pairs[split] for entry in entries), files=files[split]
+                )
+                for split in SPLITS
+            },
             checksums={name: m.file_sha256(folder / name) for name in (m.VOCABULARY, m.MASKS)},
         )
         fault_point("align:before-manifest")
         m.write_manifest(folder, manifest)
         fault_point("align:after-manifest")
-    logger.info("shards: %s rows, %s pairs in %s", rows, pairs, root)
+    logger.info("shards: %s rows in %s", dict(tasks.rows), Layout.of(config).shards)
     return manifest
 
 
-def _write_vocabulary(vocabulary_df: DataFrame, folder: Path) -> list[str]:
-    """Write vocabulary.parquet; the names of the fields by field id."""
-    fields = [row[0] for row in vocabulary_df.select("field").distinct().orderBy("field").collect()]
+def _write_vocabulary(vocabulary_df: DataFrame, fields: Sequence[str], folder: Path) -> None:
     field_id = F.array_position(F.array(*(F.lit(name) for name in fields)), F.col("field")).cast("int") - 1
     rows_df = vocabulary_df.withColumn("field_id", field_id)
     write_table(rows_df, folder, m.VOCABULARY, VOCABULARY_SCHEMA, ["concept_id"])
-    return fields
 
 
 def _count_reasons(masks_df: DataFrame) -> dict[str, Any]:

@@ -48,19 +48,32 @@ def with_pairs(entities_df: DataFrame, hits_dfs: Sequence[DataFrame], segments: 
     return joined_df.select("entity_id", "split", pairs.alias("pairs")).where(F.size("pairs") > 0)
 
 
-def count_pairs(pairs_df: DataFrame, tasks: int) -> list[dict[str, Counts]]:
-    """For each task its counts in each split."""
-    pair_df = pairs_df.select("split", F.explode("pairs").alias("pair")).select("split", "pair.task", "pair.label")
+def count_pairs(pairs_df: DataFrame, tasks: int) -> tuple[list[dict[str, Counts]], dict[str, int]]:
+    """For each task its counts in each split; and the entities of each split. One pass."""
+    # An entity counts as a pair of the task -1.
+    marked = F.array_append("pairs", F.struct(F.lit(-1).alias("task"), F.lit(0.0).cast("float").alias("label")))
+    pair_df = pairs_df.select("split", F.explode(marked).alias("pair")).select("split", "pair.task", "pair.label")
     counted = pair_df.groupBy("split", "task").agg(
         F.count("*").alias("pairs"),
-        F.sum((F.col("label") > 0).cast("long")).alias("positives"),
+        F.count_if(F.col("label") > 0).alias("positives"),
         F.min("label").alias("least"),
         F.max("label").alias("most"),
     )
     counts: list[dict[str, Counts]] = [{split: Counts() for split in SPLITS} for _ in range(tasks)]
+    rows = dict.fromkeys(SPLITS, 0)
     for row in counted.collect():
-        counts[row["task"]][row["split"]] = Counts(row["pairs"], row["positives"], row["least"], row["most"])
-    return counts
+        if row["task"] < 0:
+            rows[row["split"]] = row["pairs"]
+        else:
+            counts[row["task"]][row["split"]] = Counts(row["pairs"], row["positives"], row["least"], row["most"])
+    return counts, rows
+
+
+def count_rows(pairs_df: DataFrame) -> dict[str, int]:
+    """The entities of each split."""
+    return dict.fromkeys(SPLITS, 0) | {
+        row["split"]: row["count"] for row in pairs_df.groupBy("split").count().collect()
+    }
 
 
 def degenerate(segment: Segment, support: Counts) -> str | None:

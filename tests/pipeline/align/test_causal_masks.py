@@ -46,7 +46,7 @@ def world(spark: SparkSession) -> tuple[DataFrame, DataFrame]:
 def test_a_relative_is_found_and_a_rare_pure_concept_is_not(world: tuple[DataFrame, DataFrame]) -> None:
     vectors_df, pairs_df = world
     segments = [make_segment("everyone"), make_segment("some", sample_space="labelled")]
-    counts = count_pairs(pairs_df, 2)
+    counts, _ = count_pairs(pairs_df, 2)
     found = implying_concepts(vectors_df, pairs_df, segments, counts, alpha=0.05, vocabulary_size=7).collect()
     by_pair = {(row["task_id"], row["concept_id"]): row for row in found}
     assert set(by_pair) == {(0, RELATIVE), (0, NEVER), (1, HALF_KNOWN)} | {
@@ -63,7 +63,7 @@ def test_a_relative_is_found_and_a_rare_pure_concept_is_not(world: tuple[DataFra
 def test_a_larger_vocabulary_asks_for_more_evidence(world: tuple[DataFrame, DataFrame]) -> None:
     vectors_df, pairs_df = world
     segments = [make_segment("everyone"), make_segment("some", sample_space="labelled")]
-    counts = count_pairs(pairs_df, 2)
+    counts, _ = count_pairs(pairs_df, 2)
     found = implying_concepts(vectors_df, pairs_df, segments, counts, alpha=0.05, vocabulary_size=10**9)
     assert {(row["task_id"], row["concept_id"]) for row in found.collect()} == {(0, NEVER), (1, COMMON)}
 

@@ -110,5 +110,5 @@ def test_unknown_entities_stop_or_go_to_the_quarantine(spark: SparkSession) -> N
 
 def test_a_column_that_is_not_there_is_named(spark: SparkSession) -> None:
     table = TABLE.model_copy(update={"label": "value"})
-    with pytest.raises(UserError, match="label table labels: no column value; it has: user, segment, label"):
+    with pytest.raises(UserError, match="label table labels: no column value; the columns are: user, segment, label"):
         labelled_rows(table_of(spark, ("a", "x", "1", 0.0)), table, [(0, make_segment("x", table="labels"))])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
-from pipeline.align.tasks import Counts, count_pairs, keep_learnable, renumber, size_group, with_pairs
+from pipeline.align.tasks import Counts, count_pairs, count_rows, keep_learnable, renumber, size_group, with_pairs
 from pipeline.errors import UserError
 from tests.pipeline.align.helpers import make_segment
 
@@ -38,7 +38,8 @@ def test_everyone_without_a_row_has_label_zero(pairs_df) -> None:
 
 
 def test_pairs_are_counted_by_split(pairs_df) -> None:
-    counts = count_pairs(pairs_df, len(SEGMENTS))
+    counts, rows = count_pairs(pairs_df, len(SEGMENTS))
+    assert rows == {"support": 2, "validation": 0, "query": 1} == count_rows(pairs_df)
     assert counts[0]["support"] == Counts(pairs=2, positives=1, least=0.0, most=1.0)
     assert counts[0]["query"] == Counts(pairs=1, positives=0, least=0.0, most=0.0)
     assert counts[3]["query"] == Counts()
