@@ -55,3 +55,8 @@ class Layout:
     @property
     def report(self) -> Path:
         return self.workdir / "report"
+
+    @property
+    def baselines(self) -> Path:
+        """Fitted baselines by the content of shards and settings, so that other seeds need not fit them again."""
+        return self.workdir / "baselines"

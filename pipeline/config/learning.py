@@ -82,6 +82,8 @@ class Evaluate(Section):
     """A Parquet folder (entity_id, segment probabilities) with the true probabilities of simulated data."""
     threshold: Literal["f1", "accuracy", "kappa", "prevalence"] = "f1"
     """What the decision threshold of each segment is chosen for, on validation."""
+    max_rows: int = Field(default=500_000, ge=1)
+    """Of each split at most so many rows are held in memory, a fair sample as shards are shuffled."""
 
 
 class Score(Section):

@@ -96,13 +96,18 @@ class Matrix:
         return self.pair_rows[mine], self.labels[mine]
 
 
-def load_csr(shards: ShardSet, split: str) -> Matrix:
-    """A split as one sparse matrix, for baselines: it has to fit in memory."""
+def load_csr(shards: ShardSet, split: str, max_rows: int | None = None) -> Matrix:
+    """A split as one sparse matrix, for baselines: it has to fit in memory.
+
+    max_rows: only the first so many, rounded up to whole row groups; as shards are shuffled, a fair sample.
+    """
     reader = get_reader("pyarrow")
     parts: list[Rows] = []
     entity_ids: list[str] = []
     for file in shards.manifest.splits[split].files:
         for group in reader.read(shards.folder / file.path, range(len(file.row_groups)), entities=True):
+            if max_rows is not None and len(entity_ids) >= max_rows:
+                break
             parts.append(group.take())
             entity_ids.extend(group.entity_ids())
     rows = join_rows(parts)

@@ -1,0 +1,152 @@
+"""The report: one HTML file that needs nothing else, no network and no script; segments.csv; metrics.json."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from numpy.typing import NDArray
+
+from pipeline import summary
+from pipeline.evaluate import history_plots, plots
+from pipeline.evaluate.console import sentences
+from pipeline.evaluate.page import (
+    cards,
+    in_order,
+    mean_tables,
+    segment_headings,
+    segment_row,
+    small_tables,
+    sources,
+    training,
+)
+from pipeline.evaluate.predict import TaskScores
+from pipeline.evaluate.results import SegmentResult
+from pipeline.layout import Layout
+from pipeline.modelfolder import LoadedModel
+
+_STAGES = ("simulate", "prepare", "unfold", "align", "train", "score", "evaluate")
+
+
+def write_report(
+    layout: Layout,
+    name: str,
+    loaded: LoadedModel,
+    results: Sequence[SegmentResult],
+    facts: Mapping[str, Any],
+    scores: Mapping[str, Sequence[TaskScores]],
+    gates: NDArray | None,
+    threshold_for: str,
+) -> Path:
+    """Write report.html, segments.csv and metrics.json, each in one step; returns the path of the first."""
+    baselines = list(facts["wins"])
+    summaries = {stage: summary.read(layout, stage) for stage in _STAGES}
+    drawn = _plots(layout, results, baselines, scores, gates, summaries)
+    page = _template().render(
+        title=f"MetaCon: {name}",
+        model_version=loaded.version,
+        architecture=loaded.spec.architecture.name,
+        code_version=loaded.spec.code_version or "unknown",
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        query_rows=facts["query_rows"],
+        contents=_contents(drawn),
+        cards=cards(facts, summaries["score"]),
+        sentences=sentences(facts),
+        mean_tables=mean_tables(facts),
+        threshold_for=threshold_for,
+        segment_headings=segment_headings(baselines, results),
+        segments=[segment_row(one, baselines, results) for one in in_order(results)],
+        plots=drawn,
+        training=training(summaries["train"]),
+        sources=sources(summaries["unfold"]),
+        small_tables=small_tables(summaries),
+    )
+    layout.report.mkdir(parents=True, exist_ok=True)
+    _replace(layout.report / "segments.csv", _segments_csv(results))
+    metrics = {**facts, "model_version": loaded.version, "per_segment": [_record(one) for one in results]}
+    _replace(layout.report / "metrics.json", json.dumps(finite(metrics), indent=1) + "\n")
+    _replace(layout.report / "report.html", page)
+    return layout.report / "report.html"
+
+
+def finite(value: Any) -> Any:
+    """The same with None for NaN and infinities, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _template() -> jinja2.Template:
+    text = resources.files(__package__).joinpath("template.html").read_text(encoding="utf-8")
+    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(text)
+
+
+def _plots(
+    layout: Layout,
+    results: Sequence[SegmentResult],
+    baselines: Sequence[str],
+    scores: Mapping[str, Sequence[TaskScores]],
+    gates: NDArray | None,
+    summaries: Mapping[str, Mapping[str, Any]],
+) -> dict[str, str | None]:
+    binary = [one for one in results if one.kind == "binary"]
+    curves = plots.Curves(results, scores)
+    timings = summary.read(layout, "timings") or {
+        stage: float(facts["seconds"]) for stage, facts in summaries.items() if facts.get("seconds")
+    }
+    return {
+        "segments": plots.segments_plot(results, baselines) if binary else None,
+        "gain": plots.gain_plot(results, baselines) if binary and baselines else None,
+        "curves": plots.curves_plot(curves) if binary else None,
+        "calibration": plots.calibration_plot(curves) if binary else None,
+        "gates": plots.gates_plot(results, gates) if gates is not None and gates.shape[1] > 1 else None,
+        "training": history_plots.training_plot(history_plots.read_log(layout.train_log)),
+        "events": history_plots.events_plot(summaries["unfold"].get("sources", {})),
+        "fields": history_plots.fields_plot(summaries["unfold"].get("fields", {})),
+        "timings": history_plots.timings_plot(timings),
+    }
+
+
+def _contents(drawn: Mapping[str, str | None]) -> list[tuple[str, str]]:
+    sections = [("groups", "Means"), ("segments", "Segments"), ("curves", "ROC"), ("calibration", "Calibration")]
+    sections += [("gates", "Experts"), ("training", "Training"), ("data", "Data"), ("timings", "Timings")]
+    return [one for one in sections if one[0] in ("groups", "segments", "data") or drawn.get(one[0])]
+
+
+def _record(one: SegmentResult) -> dict[str, Any]:
+    names = ("name", "kind", "group", "support_rows", "support_positives", "query_rows", "query_positives", "threshold")
+    return {name: getattr(one, name) for name in names} | {"metrics": one.metrics, "reach": dict(one.reach)}
+
+
+def _segments_csv(results: Sequence[SegmentResult]) -> str:
+    """One row a segment; a column a metric of whoever scored it."""
+    rows = []
+    for one in in_order(results):
+        row = {key: value for key, value in _record(one).items() if key not in ("metrics", "reach")}
+        row |= {f"{who}_{name}": value for who, metrics in one.metrics.items() for name, value in metrics.items()}
+        rows.append(finite(row | dict(one.reach)))
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
