@@ -21,7 +21,13 @@ from tests.conftest import REPOSITORY
 from tests.pipeline.train.worlds import MIXED, config_for, write_world
 
 torch.set_num_threads(1)
-SETTINGS = ("train.hide=0.4", "train.lanes=2", "train.checkpoint_every=3")
+SETTINGS = (
+    "train.hide=0.4",
+    "train.lanes=2",
+    "train.checkpoint_every=3",
+    "train.sparse_embeddings=always",  # so that rows are exchanged beside the buffer of dense gradients
+    "model.settings.linear_term=true",
+)
 TWO_RANKS = ("train.launcher=horovodrun", "train.ranks=2")
 
 
@@ -65,12 +71,15 @@ def test_two_ranks_and_one_process_have_the_same_loss_curve(alone: Config, toget
 
 
 def test_two_ranks_and_one_process_end_with_the_same_model(alone: Config, together: Config) -> None:
-    expected = weights(alone)
-    for name, weight in weights(together).items():
-        torch.testing.assert_close(weight, expected[name], rtol=2e-3, atol=2e-4, msg=name)
-    one, two = (log_lines(config, "epoch")[-1]["validation"] for config in (alone, together))
-    assert two["mean"] == pytest.approx(one["mean"], abs=2e-3)
-    assert two["loss"] == pytest.approx(one["loss"], rel=1e-3)
+    one, two = weights(alone), weights(together)
+    for concept, heads in ((0, [0]), (1, [0]), (2, [1]), (3, [2, 3, 4])):
+        # Masked, so never seen: the gradients that cancel there leave rounding errors, which Adam magnifies.
+        one["linear.weight"][concept, heads] = two["linear.weight"][concept, heads] = 0
+    for name, weight in two.items():
+        torch.testing.assert_close(weight, one[name], rtol=1e-4, atol=1e-5, msg=name)
+    before, after = (log_lines(config, "epoch")[-1]["validation"] for config in (alone, together))
+    assert after["mean"] == pytest.approx(before["mean"], abs=1e-3)
+    assert after["loss"] == pytest.approx(before["loss"], rel=1e-4)
 
 
 def test_a_rank_killed_in_mid_epoch_and_the_run_resumed_ends_with_the_same_metrics(
