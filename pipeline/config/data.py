@@ -91,6 +91,8 @@ class Rule(Section):
             raise ValueError(f"rule {self.name}: kind {self.kind} needs a column")
         if self.kind == "path" and not self.path:
             raise ValueError(f"rule {self.name}: kind path needs a path, such as made_by/in_topic")
+        if self.path and not all(hop.strip().removeprefix("^").strip() for hop in self.path.split("/")):
+            raise ValueError(f"rule {self.name}: path {self.path!r} has an empty hop")
         if self.aggregate == "decay" and self.half_life is None:
             raise ValueError(f"rule {self.name}: aggregate decay needs a half_life in days")
         return self
@@ -145,9 +147,11 @@ class Unfold(Section):
     horizon_days: float = Field(default=7, gt=0)
     """Labels come from [cutoff, cutoff + horizon)."""
     transform: Literal["none", "log1p", "tfidf"] = "log1p"
+    """Of the aggregated weights; tfidf: log1p times the inverse document frequency in the support."""
     vocabulary: Vocabulary = Vocabulary()
     salt: int = Field(default=8, ge=1)
-    """Aggregations run in two phases with this many salts, so that one heavy key does not hold a task up."""
+    """A vocabulary too large to be sent to every executor is joined with this many salts, so that a concept which
+    everyone has does not hold a task up."""
 
 
 class Label(Section):

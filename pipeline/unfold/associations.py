@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -10,7 +11,7 @@ from pyspark.sql import functions as F
 
 from pipeline.config.data import Rule, Source, Unfold
 from pipeline.unfold.knowledge import start_values, starts_from_many, with_paths
-from pipeline.unfold.rules import associations_of
+from pipeline.unfold.rules import entries_of, has_entries, values_of, weight_of
 
 _START = "_start"
 
@@ -46,56 +47,93 @@ def in_window(rows_df: DataFrame, source: Source, unfold: Unfold) -> DataFrame:
 def associations(
     rows_df: DataFrame, source: Source, fields: list[Field], unfold: Unfold, triples_df: DataFrame | None
 ) -> DataFrame:
-    """entity_id, field int, value, weight double: the rows of a source in one pass, all rules at once.
+    """entity_id, field int, value, weight double (never 0 or null): all rules of a source in one pass over its rows.
 
-    The sum over a heavy (entity, field, value) is partial on each mapper before the shuffle, so a key with half of
-    all events costs one row a mapper. Sums are taken in decimals: the order of rows does not change a bit of them.
+    The aggregation has two phases: each mapper sums up what it has before the shuffle, so that a key with half of
+    all events costs one row a mapper; and keys hold the value too, so that the events of one entity are spread over
+    all reducers. Sums are taken in whole numbers or decimals: the order of rows does not change a bit of them.
     """
     own = [field for field in fields if field.source.name == source.name]
     rows_df = in_window(rows_df, source, unfold)
     listed = [field for field in own if starts_from_many(rows_df, field.rule)]
-    parts = [_exploded(rows_df, [field for field in own if field not in listed], unfold, triples_df)]
+    weighted = [field for field in own if has_entries(field.rule) and field not in listed]
+    parts = [_explode_values(rows_df, [field for field in own if not has_entries(field.rule)], unfold)]
+    parts.append(_explode_entries(rows_df, weighted, unfold, triples_df))
     for field in listed:
         one = replace(field, rule=field.rule.model_copy(update={"column": _START, "separator": None}))
-        parts.append(
-            _exploded(rows_df.withColumn(_START, start_values(rows_df, field.rule)), [one], unfold, triples_df)
-        )
+        started_df = rows_df.withColumn(_START, F.explode(start_values(rows_df, field.rule)))
+        parts.append(_explode_entries(started_df, [one], unfold, triples_df))
     exploded_df = reduce(DataFrame.unionByName, [part_df for part_df in parts if part_df is not None])
-    return exploded_df.groupBy("entity_id", "field", "value").agg(_aggregate(own).alias("weight"))
+    if any(_kind(field.rule) in ("sum", "max") for field in own):
+        exploded_df = exploded_df.where(F.col("weight").isNotNull() & ~F.isnan("weight"))
+    summed_df = exploded_df.groupBy("entity_id", "field", "value").agg(_aggregate(own).alias("weight"))
+    # Weights are written as floats; what is zero there is no entry of a sparse vector.
+    return summed_df.where(F.col("weight").cast("float") != 0)
 
 
-def _exploded(
-    rows_df: DataFrame, fields: list[Field], unfold: Unfold, triples_df: DataFrame | None
+def _explode_values(rows_df: DataFrame, fields: Sequence[Field], unfold: Unfold) -> DataFrame | None:
+    """entity_id, field, weight, value: a row for each value of an event; None for no fields.
+
+    Two generators of Spark, first fields, then values, are compiled code; functions over array elements are not.
+    """
+    if not fields:
+        return None
+    each = [
+        F.struct(
+            F.lit(field.number).alias("field"),
+            weight_of(field.rule, unfold).alias("weight"),
+            values_of(rows_df, field.source, field.rule, unfold).alias("values"),
+        )
+        for field in fields
+    ]
+    by_field_df = rows_df.select(F.col("_entity").alias("entity_id"), F.inline(F.array(*each)))
+    exploded_df = by_field_df.select("entity_id", "field", "weight", F.explode("values").alias("value"))
+    return _without_blanks(exploded_df)
+
+
+def _explode_entries(
+    rows_df: DataFrame, fields: Sequence[Field], unfold: Unfold, triples_df: DataFrame | None
 ) -> DataFrame | None:
-    """entity_id, field, value, weight: one row for each event and association; None for no fields."""
+    """The same for fields whose values weigh differently."""
     if not fields:
         return None
     rows_df = with_paths(rows_df, [field.rule for field in fields], triples_df)
-    each = [associations_of(rows_df, field.source, field.rule, field.number, unfold) for field in fields]
-    every = F.concat(*each) if len(each) > 1 else each[0]
-    return rows_df.select(F.col("_entity").alias("entity_id"), F.inline(every))
+    each = [
+        F.struct(
+            F.lit(field.number).alias("field"),
+            weight_of(field.rule, unfold).alias("event"),
+            entries_of(rows_df, field.source, field.rule).alias("entries"),
+        )
+        for field in fields
+    ]
+    by_field_df = rows_df.select(F.col("_entity").alias("entity_id"), F.inline(F.array(*each)))
+    exploded_df = by_field_df.select("entity_id", "field", "event", F.inline("entries"))
+    weight = F.col("event") * F.col("weight")
+    return _without_blanks(exploded_df.select("entity_id", "field", weight.alias("weight"), "value"))
+
+
+def _without_blanks(exploded_df: DataFrame) -> DataFrame:
+    trimmed_df = exploded_df.select("entity_id", "field", "weight", F.trim("value").alias("value"))
+    return trimmed_df.where(F.col("value") != "")
 
 
 def _aggregate(fields: list[Field]) -> Column:
-    """The weight by the rule's aggregate; only the sums that some rule asks for are computed."""
+    """The weight by the rule's aggregate; only what some rule asks for is computed."""
     weight = F.col("weight")
-    kinds = {
-        "count": lambda: F.sum(weight.cast("long")).cast("double"),
-        "sum": lambda: F.sum(weight.cast("decimal(38,9)")).cast("double"),
-        "max": lambda: F.max(weight),
-        "binary": lambda: F.lit(1.0),
+    numbers: dict[str, list[int]] = {}
+    for field in fields:
+        numbers.setdefault(_kind(field.rule), []).append(field.number)
+
+    def of(kind: str, value: Column) -> Column:
+        return value if len(numbers) == 1 else F.when(F.col("field").isin(numbers[kind]), value)
+
+    aggregates = {
+        "count": lambda: F.sum(of("count", weight.cast("long"))).cast("double"),
+        "sum": lambda: F.sum(of("sum", weight.cast("decimal(38,9)"))).cast("double"),
+        "max": lambda: F.max(of("max", weight)),
+        "binary": lambda: F.max(of("binary", F.lit(1.0))),
     }
-    kind_of = {field.number: _kind(field.rule) for field in fields}
-    used = sorted(set(kind_of.values()))
-    if len(used) == 1:
-        return kinds[used[0]]()
-    result: Column | None = None
-    for kind in used:
-        numbers = [number for number, own in kind_of.items() if own == kind]
-        condition = F.col("field").isin(numbers)
-        result = F.when(condition, kinds[kind]()) if result is None else result.when(condition, kinds[kind]())
-    assert result is not None
-    return result
+    return F.coalesce(*(aggregates[kind]() for kind in sorted(numbers)))
 
 
 def _kind(rule: Rule) -> str:

@@ -9,28 +9,31 @@ from pyspark.sql import types as T
 from pipeline.config import Config
 from pipeline.config.data import KnowledgeBase, Rule
 from pipeline.errors import UserError
-from pipeline.sources import check_columns, quoted, read_table
+from pipeline.sources import CORRUPT, check_columns, quoted, read_table
+from pipeline.sources.columns import as_text, type_of
 from pipeline.unfold.rules import path_column, split_text
 
 
-def read_triples(config: Config, knowledge_base: KnowledgeBase) -> DataFrame:
-    """The triples: head, relation, tail, all strings, without nulls and doubles."""
+def read_triples(config: Config, knowledge_base: KnowledgeBase) -> tuple[DataFrame, DataFrame]:
+    """The triples (head, relation, tail: strings, each once), and the bad rows: source, reason, row (as JSON)."""
     table_df = read_table(config, knowledge_base)
     columns = {"head": knowledge_base.head, "relation": knowledge_base.relation, "tail": knowledge_base.tail}
-    check_columns(table_df, list(columns.values()), "knowledge_base")
-    named_df = table_df.select(*[F.col(quoted(column)).cast("string").alias(name) for name, column in columns.items()])
-    return named_df.dropna().distinct()
+    check_columns(table_df, {column: name for name, column in columns.items()}, "knowledge_base")
+    texts = {name: as_text(F.col(quoted(column)), type_of(table_df, column)) for name, column in columns.items()}
+    wrong = {f"{name} is missing": text.isNull() for name, text in texts.items()}
+    if CORRUPT in table_df.columns:
+        wrong = {f"malformed {knowledge_base.format} record": F.col(CORRUPT).isNotNull()} | wrong
+    reason = F.coalesce(*(F.when(condition, text) for text, condition in wrong.items()))
+    triples_df = table_df.where(reason.isNull()).select(*(text.alias(name) for name, text in texts.items()))
+    row = F.to_json(F.struct("*"))
+    bad_df = table_df.select(F.lit("knowledge_base").alias("source"), reason.alias("reason"), row.alias("row"))
+    return triples_df.distinct(), bad_df.where(F.col("reason").isNotNull())
 
 
 def hops_of(path: str) -> list[tuple[str, bool]]:
-    """The hops of a path, as (relation, inverse). Raises ValueError for an empty hop."""
-    hops = []
-    for hop in path.split("/"):
-        relation = hop.strip().removeprefix("^").strip()
-        if not relation:
-            raise ValueError(f"path {path!r} has an empty hop")
-        hops.append((relation, hop.strip().startswith("^")))
-    return hops
+    """The hops of a path, as (relation, inverse)."""
+    hops = [hop.strip() for hop in path.split("/")]
+    return [(hop.removeprefix("^").strip(), hop.startswith("^")) for hop in hops]
 
 
 def check_paths(config: Config, triples_df: DataFrame | None) -> None:
@@ -58,16 +61,17 @@ def starts_from_many(rows_df: DataFrame, rule: Rule) -> bool:
     """Whether a path rule starts from each of several values of a row: an array, or text with a separator."""
     if rule.kind != "path":
         return False
-    kind = rows_df.select(quoted(rule.column or "")).schema.fields[0].dataType
-    return isinstance(kind, T.ArrayType) or rule.separator is not None
+    return rule.separator is not None or isinstance(type_of(rows_df, rule.column or ""), T.ArrayType)
 
 
 def start_values(rows_df: DataFrame, rule: Rule) -> Column:
-    """The values a path rule starts from, one row each (F.explode)."""
+    """The values a path rule starts from, as an array."""
     column = F.col(quoted(rule.column or ""))
-    if isinstance(rows_df.select(column).schema.fields[0].dataType, T.ArrayType):
-        return F.explode(column)
-    return F.explode(split_text(column, rule.separator or ""))
+    if isinstance(type_of(rows_df, rule.column or ""), T.ArrayType):
+        values = column.cast("array<string>")
+    else:
+        values = split_text(column, rule.separator or "")
+    return F.transform(values, F.trim)
 
 
 def with_paths(rows_df: DataFrame, rules: list[Rule], triples_df: DataFrame | None) -> DataFrame:
@@ -76,7 +80,8 @@ def with_paths(rows_df: DataFrame, rules: list[Rule], triples_df: DataFrame | No
         if rule.kind == "path":
             assert triples_df is not None  # check_paths has seen to it
             reached_df = _reached(triples_df, rule).withColumnRenamed("start", f"_start_{rule.name}")
-            start = F.col(quoted(rule.column or "")).cast("string")
+            column = rule.column or ""
+            start = as_text(F.col(quoted(column)), type_of(rows_df, column))
             rows_df = rows_df.join(reached_df, start == F.col(f"_start_{rule.name}"), "left")
             rows_df = rows_df.drop(f"_start_{rule.name}")
     return rows_df

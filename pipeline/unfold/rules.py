@@ -1,4 +1,4 @@
-"""Rules as Spark SQL: what each turns a row into, an array of (field, value, weight)."""
+"""Rules as Spark SQL: the values that each finds in a row, and what each of them weighs."""
 
 from __future__ import annotations
 
@@ -11,42 +11,75 @@ from pyspark.sql import types as T
 from pipeline.config.data import Rule, Source, Unfold
 from pipeline.errors import UserError
 from pipeline.sources import quoted
+from pipeline.sources.columns import as_text, is_simple, type_of
 
-ASSOCIATION = "array<struct<field:int,value:string,weight:double>>"
+ENTRY = "array<struct<value:string,weight:double>>"
 _SECONDS_A_DAY = 86_400.0
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
-def associations_of(rows_df: DataFrame, source: Source, rule: Rule, field: int, unfold: Unfold) -> Column:
-    """The associations of one row under a rule, as `ASSOCIATION`. Values that are null or empty make none.
+def has_entries(rule: Rule) -> bool:
+    """Whether the values of a row differ in weight: those of maps and paths."""
+    return rule.kind in ("map", "path")
 
-    A `path` rule expects the column `path_column(rule)`, joined by knowledge.py. Raises UserError where a column
-    is not of a type that the rule can read.
+
+def values_of(rows_df: DataFrame, source: Source, rule: Rule, unfold: Unfold) -> Column:
+    """The values of a row as array<string>; nulls and blanks among them are to be dropped.
+
+    Raises UserError where the column is not of a type that the rule can read.
     """
-    weight = _event_weight(rule, unfold)
-    if rule.kind == "path":
-        pairs = F.coalesce(F.col(path_column(rule)), F.array().cast("array<struct<value:string,weight:double>>"))
-        return F.transform(pairs, lambda p: _association(field, p["value"], p["weight"] * weight)).cast(ASSOCIATION)
     if rule.kind == "time":
-        return _one(field, _time_part(rule), weight)
+        return F.array(_time_part(rule))
     if rule.kind == "recency":
-        days = (F.lit(_instant(unfold.cutoff)).cast("double") - F.col("_time").cast("double")) / _SECONDS_A_DAY
-        return _one(field, F.floor(F.log2(F.greatest(days, F.lit(0.0)) + 1)).cast("string"), weight)
+        return F.array(F.floor(F.log2(F.greatest(_days_to_cutoff(unfold), F.lit(0.0)) + 1)).cast("string"))
     assert rule.column is not None
-    column = F.col(quoted(rule.column))
-    kind = rows_df.select(column).schema.fields[0].dataType
+    column, kind = F.col(quoted(rule.column)), type_of(rows_df, rule.column)
     if rule.kind == "multi":
-        return _multi(rule, source, field, column, kind, weight)
-    if rule.kind == "map":
-        return _map(rule, source, field, column, kind, weight)
-    if isinstance(kind, T.ArrayType | T.MapType | T.StructType):
+        return _multi(rule, source, column, kind)
+    if not is_simple(kind):
         raise UserError(
             f"source {source.name}, rule {rule.name}: column {rule.column} is {kind.simpleString()}; "
             f"kind {rule.kind} reads single values: use multi or map, or name a field of it"
         )
     if rule.kind == "number":
-        return _one(field, log_rounded(column.cast("double"), rule.base), weight)
-    return _one(field, column.cast("string"), weight)
+        return F.array(log_rounded(column.cast("double"), rule.base))
+    return F.array(as_text(column, kind))
+
+
+def entries_of(rows_df: DataFrame, source: Source, rule: Rule) -> Column:
+    """The values of a row with weights of their own, as `ENTRY`: a map's, or those that a path reaches.
+
+    A path rule expects the column `path_column(rule)`, joined by knowledge.py. Raises UserError for no map.
+    """
+    if rule.kind == "path":
+        return F.col(path_column(rule)).cast(ENTRY)
+    assert rule.column is not None
+    column, kind = F.col(quoted(rule.column)), type_of(rows_df, rule.column)
+    if not isinstance(kind, T.MapType):
+        raise UserError(
+            f"source {source.name}, rule {rule.name}: column {rule.column} is {kind.simpleString()}, not a map; "
+            "declare it under types, as in map<string,double>"
+        )
+    numeric = isinstance(kind.valueType, T.NumericType)
+
+    def entry(pair: Column) -> Column:
+        """Numeric values weigh their key; other values become `key:value`."""
+        key = F.trim(pair["key"].cast("string"))
+        if not numeric:
+            return F.struct(F.concat(key, F.lit(":"), pair["value"].cast("string")), F.lit(1.0))
+        return F.struct(key, F.lit(1.0) if rule.aggregate == "count" else pair["value"].cast("double"))
+
+    pairs = F.filter(F.map_entries(column), lambda pair: pair["value"].isNotNull())
+    return F.transform(pairs, entry).cast(ENTRY)
+
+
+def weight_of(rule: Rule, unfold: Unfold) -> Column:
+    """What an event weighs: 1, or a column; less with age where it decays. Null where the column is."""
+    weight = F.col(quoted(rule.weight)).cast("double") if rule.weight else F.lit(1.0)
+    if rule.aggregate != "decay":
+        return weight
+    assert rule.half_life is not None
+    return weight * F.pow(F.lit(0.5), _days_to_cutoff(unfold) / rule.half_life)
 
 
 def path_column(rule: Rule) -> str:
@@ -57,71 +90,28 @@ def path_column(rule: Rule) -> str:
 def log_rounded(number: Column, base: float) -> Column:
     """A number rounded to the nearest whole power of a base: its sign and the exponent, `0` for zero.
 
-    Null and NaN make null.
+    Null, NaN and infinity make null.
     """
-    exponent = F.round(F.log(F.abs(number)) / math.log(base)).cast("int")
+    exponent = F.rint(F.log(F.abs(number)) / math.log(base)).cast("int")
     sign = F.when(number < 0, "-").otherwise("")
     rounded = F.concat(sign, F.lit(f"{base:g}^"), exponent.cast("string"))
-    return F.when(number == 0, "0").when(F.isnan(number) | (F.abs(number) == math.inf), None).otherwise(rounded)
+    return F.when(number == 0, "0").when(~F.isnan(number) & (F.abs(number) != math.inf), rounded)
 
 
 def split_text(column: Column, separator: str) -> Column:
     """Text split by a separator, which is text too, not a pattern: Q..E quotes it for Java."""
-    return F.transform(F.split(column.cast("string"), "\\Q" + separator.replace("\\E", "\\E\\\\E\\Q") + "\\E"), F.trim)
+    return F.split(column.cast("string"), "\\Q" + separator.replace("\\E", "\\E\\\\E\\Q") + "\\E")
 
 
-def _association(field: int, value: Column, weight: Column) -> Column:
-    return F.struct(F.lit(field).alias("field"), value.alias("value"), weight.cast("double").alias("weight"))
-
-
-def _one(field: int, value: Column, weight: Column) -> Column:
-    """One value, or none."""
-    one = F.array(_association(field, value, weight)).cast(ASSOCIATION)
-    return F.when(value.isNotNull() & (value != ""), one).otherwise(F.array().cast(ASSOCIATION))
-
-
-def _event_weight(rule: Rule, unfold: Unfold) -> Column:
-    weight = F.coalesce(F.col(quoted(rule.weight)).cast("double"), F.lit(0.0)) if rule.weight else F.lit(1.0)
-    if rule.aggregate != "decay":
-        return weight
-    assert rule.half_life is not None
-    days = (F.lit(_instant(unfold.cutoff)).cast("double") - F.col("_time").cast("double")) / _SECONDS_A_DAY
-    return weight * F.pow(F.lit(0.5), days / rule.half_life)
-
-
-def _multi(rule: Rule, source: Source, field: int, column: Column, kind: T.DataType, weight: Column) -> Column:
-    if isinstance(kind, T.ArrayType):
-        values = column
-    elif rule.separator:
-        values = split_text(column, rule.separator)
-    else:
-        raise UserError(
-            f"source {source.name}, rule {rule.name}: column {rule.column} is {kind.simpleString()}, not an array; "
-            "give a separator to split it by"
-        )
-    texts = F.transform(values, lambda value: F.trim(value.cast("string")))
-    kept = F.filter(texts, lambda value: value.isNotNull() & (value != ""))
-    associations = F.transform(kept, lambda value: _association(field, value, weight))
-    return F.coalesce(associations.cast(ASSOCIATION), F.array().cast(ASSOCIATION))
-
-
-def _map(rule: Rule, source: Source, field: int, column: Column, kind: T.DataType, weight: Column) -> Column:
-    """Numeric values weigh their key; other values become `key:value`."""
-    if not isinstance(kind, T.MapType):
-        raise UserError(
-            f"source {source.name}, rule {rule.name}: column {rule.column} is {kind.simpleString()}, not a map"
-        )
-    numeric = isinstance(kind.valueType, T.NumericType)
-
-    def association(entry: Column) -> Column:
-        key = entry["key"].cast("string")
-        if numeric:
-            value = F.lit(1.0) if rule.aggregate == "count" else entry["value"].cast("double")
-            return _association(field, key, weight * value)
-        return _association(field, F.concat_ws(":", key, entry["value"].cast("string")), weight)
-
-    entries = F.filter(F.map_entries(column), lambda entry: entry["value"].isNotNull() & (entry["key"] != ""))
-    return F.coalesce(F.transform(entries, association).cast(ASSOCIATION), F.array().cast(ASSOCIATION))
+def _multi(rule: Rule, source: Source, column: Column, kind: T.DataType) -> Column:
+    if isinstance(kind, T.ArrayType) and is_simple(kind.elementType):
+        return column.cast("array<string>")
+    if isinstance(kind, T.StringType) and rule.separator:
+        return split_text(column, rule.separator)
+    raise UserError(
+        f"source {source.name}, rule {rule.name}: column {rule.column} is {kind.simpleString()}, not an array of "
+        "single values; text needs a separator to split it by"
+    )
 
 
 def _time_part(rule: Rule) -> Column:
@@ -133,6 +123,7 @@ def _time_part(rule: Rule) -> Column:
     return F.element_at(F.array(*[F.lit(day) for day in _WEEKDAYS]), F.dayofweek(time))
 
 
-def _instant(text: str | None) -> Column:
-    assert text is not None  # the stage checks that timed sources have a cutoff
-    return F.lit(text).cast("timestamp")
+def _days_to_cutoff(unfold: Unfold) -> Column:
+    assert unfold.cutoff is not None  # the stage checks that timed sources have a cutoff
+    cutoff = F.lit(unfold.cutoff).cast("timestamp")
+    return (cutoff.cast("double") - F.col("_time").cast("double")) / _SECONDS_A_DAY

@@ -13,82 +13,188 @@ from pyspark.sql import functions as F
 
 from pipeline import summary
 from pipeline.config import Config
-from pipeline.config.data import Source
 from pipeline.environment import check_writable
 from pipeline.errors import UserError
 from pipeline.layout import Layout
 from pipeline.quarantine import Quarantine
 from pipeline.session import get_session
-from pipeline.sources import CORRUPT, DEFECT, bad_rows, read_marked, read_source
+from pipeline.sources import bad_rows, check_columns, good_rows, read_marked, read_source
 from pipeline.splits import SUPPORT, query_entities, with_split
 from pipeline.tables import Tables
 from pipeline.unfold.associations import Field, associations, fields_of
 from pipeline.unfold.knowledge import check_paths, read_triples
-from pipeline.unfold.vectors import concept_vectors, merge_ids, with_idf
+from pipeline.unfold.profile import check_windows, count_by_field, profile_fields, profile_rows
+from pipeline.unfold.vectors import concept_vectors, merge_ids, with_idf, with_ids
 from pipeline.unfold.vocabulary import (
     collision_rate,
     count_concepts,
-    hash_concepts,
-    number_concepts,
-    vocabulary_table,
+    exact_vocabulary,
+    hashed_concepts,
+    hashed_vocabulary,
+    ids_of,
 )
 
 logger = logging.getLogger(__name__)
+HASHED = "hashed_concepts"
+"""Table of a hashed vocabulary: every concept with its id, concepts that share one too."""
 
 
 def run(config: Config) -> None:
     """Unfold all sources. Raises UserError for anything in them that does not fit the configuration."""
-    started = time.monotonic()
-    layout = Layout.of(config)
     _check_config(config)
-    check_writable(layout.workdir)
-    spark = get_session(config)
-    tables = Tables(config, spark)
-    marked = {source.name: read_marked(config, source) for source in config.sources}
-    triples_df = read_triples(config, config.knowledge_base).persist() if config.knowledge_base else None
-    check_paths(config, triples_df)
-    facts: dict[str, Any] = {
-        "sources": {source.name: _profile(marked[source.name], config) for source in config.sources}
-    }
-    _check_window(config, facts["sources"])
-    Quarantine(config, "unfold").replace_df(
-        _union([bad_rows(marked[source.name], source) for source in config.sources])
-    )
+    check_writable(Layout.of(config).workdir)
+    stage = _Stage(config)
+    try:
+        stage.run()
+    finally:
+        stage.release()
 
-    fields = fields_of(config.sources)
-    parts = [
-        associations(_good(marked[source.name]), source, fields, config.unfold, triples_df)
-        for source in config.sources
-        if source.rules
-    ]
-    associations_df = _union(parts).persist(StorageLevel.MEMORY_AND_DISK)
-    counted_df = count_concepts(associations_df, fields)
-    vocabulary = config.unfold.vocabulary
-    if vocabulary.kind == "exact":
-        numbered_df = number_concepts(counted_df, vocabulary)
-    else:
-        numbered_df = hash_concepts(counted_df, vocabulary).persist()
-        facts["collision_rate"] = collision_rate(numbered_df)
-    if numbered_df.isEmpty():
-        raise UserError(
-            f"no concept is left: none has {vocabulary.min_entities} entities (unfold.vocabulary.min_entities) among "
-            f"the rows before {config.unfold.cutoff}; lower it, or look at the sources' paths and rules"
+
+class _Stage:
+    """One run of the stage: what it has cached, counted and timed."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._tables = Tables(config, get_session(config))
+        self._fields: list[Field] = fields_of(config.sources)
+        self._facts: dict[str, Any] = {"timings": {}}
+        self._cached: list[DataFrame] = []
+        self._clock = self._started = time.monotonic()
+
+    def run(self) -> None:
+        sources_df = self._read()
+        associations_df = self._keep(sources_df)
+        counted_df = self._keep(count_concepts(associations_df))
+        numbered_df = self._number(associations_df, counted_df)
+        self._tick("vocabulary")
+        if self._config.unfold.transform == "tfidf":
+            numbered_df = with_idf(numbered_df, self._support(associations_df))
+        self._tables.replace("concept_vectors", concept_vectors(numbered_df, self._config.unfold.transform))
+        self._tick("vectors")
+        self._profile(associations_df, counted_df)
+        self._tick("profile")
+        self._facts["seconds"] = round(time.monotonic() - self._started, 1)
+        summary.write(Layout.of(self._config), "unfold", self._facts)
+        logger.info(
+            "unfolded %d entities into %d concepts (%.1f an entity) in %.1f s",
+            *(self._facts[name] for name in ("entities", "vocabulary_size", "concepts_per_entity", "seconds")),
         )
-    tables.replace("vocabulary", vocabulary_table(numbered_df, fields, vocabulary, spark))
-    _write_vectors(config, tables, associations_df, numbered_df)
-    facts |= _vocabulary_facts(tables, fields, counted_df)
-    for cached_df in (associations_df, numbered_df, triples_df):
-        if cached_df is not None:
+
+    def release(self) -> None:
+        for cached_df in self._cached:
             cached_df.unpersist()
-    facts["seconds"] = round(time.monotonic() - started, 1)
-    summary.write(layout, "unfold", facts)
-    logger.info(
-        "unfolded %d entities into %d concepts (%.1f an entity) in %.1f s",
-        facts["entities"],
-        facts["vocabulary_size"],
-        facts["concepts_per_entity"],
-        facts["seconds"],
-    )
+
+    def _read(self) -> DataFrame:
+        """The associations of all sources, once these are checked and their bad rows are in the quarantine."""
+        config = self._config
+        marked = {source.name: read_marked(config, source) for source in config.sources}
+        triples_df, bad_dfs = None, []
+        if config.knowledge_base is not None:
+            triples_df, bad_triples_df = read_triples(config, config.knowledge_base)
+            triples_df = self._keep(triples_df)
+            bad_dfs.append(bad_triples_df)
+        check_paths(config, triples_df)
+        parts = [
+            associations(good_rows(marked[source.name]), source, self._fields, config.unfold, triples_df)
+            for source in config.sources
+            if source.rules
+        ]
+        profiles = {source.name: profile_rows(marked[source.name], source, config) for source in config.sources}
+        check_windows(config, profiles)
+        self._facts["sources"] = profiles
+        bad_dfs += [bad_rows(marked[one.name], one) for one in config.sources if profiles[one.name]["quarantined"]]
+        quarantine = Quarantine(config, "unfold")
+        if bad_dfs:
+            quarantine.replace_df(reduce(DataFrame.unionByName, bad_dfs))
+        else:
+            quarantine.replace([])
+        self._tick("checks")
+        return reduce(DataFrame.unionByName, parts)
+
+    def _number(self, associations_df: DataFrame, counted_df: DataFrame) -> DataFrame:
+        """Write the vocabulary; entity_id, concept_id, weight of every association that has an id."""
+        vocabulary, salt = self._config.unfold.vocabulary, self._config.unfold.salt
+        if vocabulary.kind == "exact":
+            vocabulary_df, size = exact_vocabulary(counted_df, self._fields, vocabulary.min_entities, self._keep)
+            self._check_size(size, vocabulary.min_entities)
+            self._tables.replace("vocabulary", vocabulary_df)
+            self._check_ids(size)
+            ids_df = ids_of(self._tables.read("vocabulary"), self._fields)
+            return with_ids(associations_df, ids_df, size, salt)
+        self._tables.replace(HASHED, hashed_concepts(counted_df, self._fields, vocabulary.bits))
+        hashed_df = self._tables.read(HASHED)
+        concepts = hashed_df.count()
+        self._check_size(concepts, 1)
+        self._facts["collision_rate"] = collision_rate(hashed_df)
+        numbered_df = with_ids(associations_df, ids_of(hashed_df, self._fields), concepts, salt)
+        merged_df = self._keep(merge_ids(numbered_df))
+        self._tables.replace("vocabulary", hashed_vocabulary(hashed_df, merged_df, vocabulary.bits))
+        self._facts["vocabulary_size"] = 2**vocabulary.bits
+        return merged_df
+
+    def _check_size(self, size: int, least: int) -> None:
+        if not size:
+            unfold = self._config.unfold
+            raise UserError(
+                f"the vocabulary is empty: no concept has {least} entities (unfold.vocabulary.min_entities) in "
+                f"[{unfold.start or 'the beginning'}, {unfold.cutoff or 'the end'}); lower it, or look at the sources' "
+                "paths and rules"
+            )
+
+    def _check_ids(self, size: int) -> None:
+        row = self._tables.read("vocabulary").agg(F.count("*"), F.max("concept_id"), F.sum("concept_id")).first()
+        if row is None or tuple(row) != (size, size - 1, size * (size - 1) // 2):
+            raise RuntimeError(f"concept ids are not 0..{size - 1}: a cached partition was lost; run unfold again")
+        self._facts["vocabulary_size"] = size
+
+    def _support(self, associations_df: DataFrame) -> DataFrame:
+        """The support's entities (entity_id)."""
+        split = self._config.align.split
+        query_df = None
+        if split.by is not None:
+            source = next(one for one in self._config.sources if one.name == split.by.source)
+            rows_df = read_source(self._config, source)
+            check_columns(rows_df, {split.by.column: "align.split.by"}, f"source {source.name}")
+            query_df = query_entities(rows_df, split)
+        entities_df = associations_df.select("entity_id").distinct()
+        return self._keep(with_split(entities_df, split, query_df).where(F.col("split") == SUPPORT).select("entity_id"))
+
+    def _profile(self, associations_df: DataFrame, counted_df: DataFrame) -> None:
+        """Counts for the report."""
+        least = 1
+        if self._config.unfold.vocabulary.kind == "exact":
+            least = self._config.unfold.vocabulary.min_entities
+        by_field, by_source = profile_fields(associations_df, self._fields)
+        concepts = count_by_field(counted_df, self._fields, F.col("entities") >= least)
+        nothing = {"entities": 0, "pairs": 0, "concepts": 0, "kept": 0}
+        fields = {
+            field.name: nothing | by_field.get(field.name, {}) | concepts.get(field.name, {}) for field in self._fields
+        }
+        for name, profile in self._facts["sources"].items():
+            profile["entities"] = by_source.get(name, 0)
+        vectors_df = self._tables.read("concept_vectors")
+        row = vectors_df.agg(F.count("*").alias("entities"), F.avg(F.size("concept_ids")).alias("mean")).first()
+        assert row is not None
+        found = sum(one["concepts"] for one in fields.values())
+        self._facts |= {
+            "entities": row["entities"],
+            "concepts_per_entity": row["mean"] or 0.0,
+            "concepts_found": found,
+            "concepts_pruned": found - sum(one["kept"] for one in fields.values()),
+            "concepts_by_field": {name: one["kept"] for name, one in fields.items()},
+            "fields": fields,
+        }
+
+    def _keep(self, rows_df: DataFrame) -> DataFrame:
+        """Cached until the stage ends."""
+        self._cached.append(rows_df.persist(StorageLevel.MEMORY_AND_DISK))
+        return rows_df
+
+    def _tick(self, phase: str) -> None:
+        now = time.monotonic()
+        self._facts["timings"][phase] = round(now - self._clock, 2)
+        logger.info("%s: %.1f s", phase, now - self._clock)
+        self._clock = now
 
 
 def _check_config(config: Config) -> None:
@@ -97,96 +203,6 @@ def _check_config(config: Config) -> None:
     for source in config.sources:
         if source.time is not None and config.unfold.cutoff is None:
             raise UserError(f"source {source.name} has a time, so unfold.cutoff is needed")
-        for rule in source.rules:
-            if source.time is None and (rule.kind in ("time", "recency") or rule.aggregate == "decay"):
-                raise UserError(
-                    f"source {source.name}, rule {rule.name}: needs the source's time column, none is declared"
-                )
     start, cutoff = config.unfold.start, config.unfold.cutoff
     if start is not None and cutoff is not None and start >= cutoff:
         raise UserError(f"unfold.start {start} is not before unfold.cutoff {cutoff}")
-
-
-def _good(marked_df: DataFrame) -> DataFrame:
-    return marked_df.where(F.col(DEFECT).isNull()).drop(DEFECT, CORRUPT)
-
-
-def _union(parts: list[DataFrame]) -> DataFrame:
-    return reduce(lambda above, below: above.unionByName(below), parts)
-
-
-def _profile(marked_df: DataFrame, config: Config) -> dict[str, Any]:
-    """Rows and entities by day and by defect, in one pass."""
-    cutoff = F.lit(config.unfold.cutoff).cast("timestamp")
-    is_feature = F.col("_time").isNull() | (F.col("_time") < cutoff)
-    if config.unfold.start is not None:
-        is_feature &= F.col("_time").isNull() | (F.col("_time") >= F.lit(config.unfold.start).cast("timestamp"))
-    day = F.when(F.col(DEFECT).isNull(), F.to_date("_time").cast("string"))
-    counted = (
-        marked_df.groupBy(F.col(DEFECT).alias("defect"), day.alias("day"), is_feature.alias("feature"))
-        .count()
-        .collect()
-    )
-    good = [row for row in counted if row["defect"] is None]
-    days: dict[str, int] = {}
-    for row in good:
-        if row["day"] is not None:
-            days[row["day"]] = days.get(row["day"], 0) + row["count"]
-    bad: dict[str, int] = {}
-    for row in counted:
-        if row["defect"] is not None:
-            bad[row["defect"]] = bad.get(row["defect"], 0) + row["count"]
-    for reason, count in sorted(bad.items()):
-        logger.warning("%d rows quarantined: %s", count, reason)
-    return {
-        "rows": sum(row["count"] for row in good),
-        "feature_rows": sum(row["count"] for row in good if row["feature"]),
-        "rows_by_day": dict(sorted(days.items())),
-        "quarantined": bad,
-    }
-
-
-def _check_window(config: Config, profiles: dict[str, dict[str, Any]]) -> None:
-    timed = [source for source in config.sources if source.time is not None and source.rules]
-    if timed and not any(profiles[source.name]["feature_rows"] for source in timed):
-        days = sorted(day for source in timed for day in profiles[source.name]["rows_by_day"])
-        there = f"they lie between {days[0]} and {days[-1]}" if days else "there are none at all"
-        raise UserError(
-            f"no events in [{config.unfold.start or 'the beginning'}, {config.unfold.cutoff}), so no features: "
-            f"{there}; move unfold.cutoff"
-        )
-
-
-def _write_vectors(config: Config, tables: Tables, associations_df: DataFrame, numbered_df: DataFrame) -> None:
-    transform = config.unfold.transform
-    if config.unfold.vocabulary.kind == "hashed":
-        associations_df, numbered_df = merge_ids(associations_df, numbered_df)
-    if transform == "tfidf":
-        entities_df = associations_df.select("entity_id").distinct()
-        split_df = with_split(entities_df, config.align.split, _query_entities(config))
-        support_df = split_df.where(F.col("split") == SUPPORT).select("entity_id")
-        numbered_df = with_idf(numbered_df, associations_df, support_df)
-    tables.replace("concept_vectors", concept_vectors(associations_df, numbered_df, transform))
-
-
-def _query_entities(config: Config) -> DataFrame | None:
-    by = config.align.split.by
-    if by is None:
-        return None
-    source: Source = next(one for one in config.sources if one.name == by.source)
-    return query_entities(read_source(config, source), config.align.split)
-
-
-def _vocabulary_facts(tables: Tables, fields: list[Field], counted_df: DataFrame) -> dict[str, Any]:
-    vocabulary_df = tables.read("vocabulary").where("entities > 0")
-    by_field = {row["field"]: row["count"] for row in vocabulary_df.groupBy("field").count().collect()}
-    vectors_df = tables.read("concept_vectors")
-    row = vectors_df.agg(F.count("*").alias("entities"), F.avg(F.size("concept_ids")).alias("mean")).first()
-    assert row is not None
-    return {
-        "entities": row["entities"],
-        "concepts_per_entity": row["mean"] or 0.0,
-        "vocabulary_size": tables.read("vocabulary").count(),
-        "concepts_by_field": {field.name: by_field.get(field.name, 0) for field in fields},
-        "concepts_found": counted_df.count(),
-    }

@@ -1,22 +1,40 @@
-"""Associations + vocabulary -> one sparse concept vector an entity."""
+"""Associations + ids -> one sparse concept vector an entity."""
 
 from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+_BROADCAST_ROWS = 300_000
+"""Vocabularies up to this size (some tens of MB) are sent to every executor whole."""
 
-def concept_vectors(associations_df: DataFrame, numbered_df: DataFrame, transform: str) -> DataFrame:
-    """The table `concept_vectors`: entity_id, concept_ids (ascending), concept_weights.
 
-    `numbered_df` has field, value, concept_id, and idf for transform tfidf. Concepts that share an id (hashed
-    vocabulary) add up. Entities whose concepts were all dropped have no vector.
+def with_ids(associations_df: DataFrame, ids_df: DataFrame, concepts: int, salt: int) -> DataFrame:
+    """entity_id, concept_id, weight; associations without an id are dropped.
+
+    ids_df: field, value, concept_id. Where it is too large to send everywhere, the join is salted: every concept is
+    held by `salt` reducers, and an entity's hash says which of them it meets, so that a concept which everyone has
+    does not land on one.
     """
-    idf = ["idf"] if transform == "tfidf" else []
-    joined_df = associations_df.join(numbered_df.select("field", "value", "concept_id", *idf), ["field", "value"])
-    weighted_df = joined_df.select("entity_id", "concept_id", _transformed(transform).cast("float").alias("weight"))
-    entries = F.array_sort(F.collect_list(F.struct("concept_id", "weight")))
-    grouped_df = weighted_df.groupBy("entity_id").agg(entries.alias("entries"))
+    if concepts <= _BROADCAST_ROWS:
+        return associations_df.join(F.broadcast(ids_df), ["field", "value"]).drop("field", "value")
+    salted_df = associations_df.withColumn("salt", F.pmod(F.xxhash64("entity_id"), F.lit(salt)).cast("int"))
+    copies_df = ids_df.withColumn("salt", F.explode(F.sequence(F.lit(0), F.lit(salt - 1))))
+    return salted_df.join(copies_df, ["field", "value", "salt"]).drop("field", "value", "salt")
+
+
+def merge_ids(numbered_df: DataFrame) -> DataFrame:
+    """Hashed vocabulary: the concepts of an entity that share an id add up (in decimals: in whatever order)."""
+    total = F.sum(F.col("weight").cast("decimal(38,9)")).cast("double")
+    merged_df = numbered_df.groupBy("entity_id", "concept_id").agg(total.alias("weight"))
+    return merged_df.where(F.col("weight").cast("float") != 0)
+
+
+def concept_vectors(numbered_df: DataFrame, transform: str) -> DataFrame:
+    """The table `concept_vectors`: entity_id, concept_ids (ascending), concept_weights, from `with_ids`."""
+    weight = _transformed(transform).cast("float").alias("weight")
+    entries = F.sort_array(F.collect_list(F.struct("concept_id", weight)))
+    grouped_df = numbered_df.groupBy("entity_id").agg(entries.alias("entries")).sortWithinPartitions("entity_id")
     return grouped_df.select(
         "entity_id",
         F.col("entries.concept_id").alias("concept_ids"),
@@ -24,37 +42,22 @@ def concept_vectors(associations_df: DataFrame, numbered_df: DataFrame, transfor
     )
 
 
-def merge_ids(associations_df: DataFrame, numbered_df: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """Hashed vocabulary: associations by id instead of value, so that concepts with one id make one entry."""
-    key = F.col("concept_id").cast("string")
-    joined_df = associations_df.join(numbered_df.select("field", "value", "concept_id"), ["field", "value"])
-    merged_df = joined_df.groupBy("entity_id", "concept_id").agg(
-        F.sum(F.col("weight").cast("decimal(38,9)")).cast("double").alias("weight")
-    )
-    ids_df = numbered_df.select("concept_id").distinct()
-    return (
-        merged_df.select("entity_id", F.lit(0).alias("field"), key.alias("value"), "weight"),
-        ids_df.select(F.lit(0).alias("field"), key.alias("value"), "concept_id"),
-    )
+def with_idf(numbered_df: DataFrame, support_df: DataFrame) -> DataFrame:
+    """Adds idf = ln((1 + n) / (1 + n_c)) + 1: n support entities, n_c of them with the concept.
 
-
-def with_idf(numbered_df: DataFrame, associations_df: DataFrame, support_df: DataFrame) -> DataFrame:
-    """Adds idf = ln((1 + n) / (1 + n_c)) + 1, n support entities, n_c of them with concept c.
-
-    Only support entities count, so that nothing of the query split is in the features.
+    Only support entities (support_df: entity_id) count, so that nothing of the query split is in the features.
     """
     support = support_df.count()
-    in_support_df = associations_df.join(support_df, "entity_id", "left_semi")
-    counted_df = in_support_df.groupBy("field", "value").agg(F.count("*").alias("_support"))
-    joined_df = numbered_df.join(counted_df, ["field", "value"], "left")
-    idf = F.log(F.lit(1.0 + support) / (1.0 + F.coalesce(F.col("_support"), F.lit(0)))) + 1.0
-    return joined_df.withColumn("idf", idf).drop("_support")
+    counted_df = numbered_df.join(support_df, "entity_id", "left_semi").groupBy("concept_id").count()
+    carriers = F.coalesce(F.col("count"), F.lit(0))
+    joined_df = numbered_df.join(counted_df, "concept_id", "left")
+    return joined_df.withColumn("idf", F.log(F.lit(1.0 + support) / (1.0 + carriers)) + 1.0).drop("count")
 
 
 def _transformed(transform: str) -> Column:
+    """The sign is kept: sums of negative numbers (refunds) stay apart from positive ones."""
     weight = F.col("weight")
     if transform == "none":
         return weight
-    # The sign is kept: sums of negative numbers (refunds) stay apart from positive ones.
-    logarithm = F.signum(weight) * F.log1p(F.abs(weight))
-    return logarithm * F.col("idf") if transform == "tfidf" else logarithm
+    damped = F.signum(weight) * F.log1p(F.abs(weight))
+    return damped * F.col("idf") if transform == "tfidf" else damped
