@@ -36,7 +36,7 @@ def events(days: st.SearchStrategy[int]) -> st.SearchStrategy[list[dict[str, Any
             "value": st.one_of(st.none(), st.integers(-50, 50), st.floats(-1e6, 1e6, allow_nan=False)),
         }
     )
-    return st.lists(event, min_size=1, max_size=60)
+    return st.lists(event, min_size=20, max_size=120)
 
 
 def features(rows: list[dict[str, Any]], spark: Any) -> list[Any]:
@@ -53,7 +53,7 @@ def features(rows: list[dict[str, Any]], spark: Any) -> list[Any]:
         return [vectors, sorted(map(tuple, tables.read("vocabulary").collect()))]
 
 
-@settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(before=events(st.integers(-20, -1)), after=events(st.integers(0, 20)), data=st.data())
 def test_no_event_at_or_after_the_cutoff_changes_a_feature(spark, before, after, data):
     shuffled = data.draw(st.permutations([*before, *after]))
