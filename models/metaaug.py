@@ -14,6 +14,7 @@ from models.layers.experts import Experts
 from models.layers.gates import Gates
 from models.layers.groups import TaskGroups
 from models.layers.hits import Hits, find_hits
+from models.layers.shared_outputs import SharedOutputs
 from models.layers.towers import Towers
 from models.masks import TaskMasks
 from models.task import Task
@@ -45,6 +46,8 @@ class MetaAug(nn.Module):
         expert_width: int = 512,
         gate_hidden: int = 32,
         tower_hidden: int = 32,
+        gate_input: bool = True,
+        shared_outputs: int = 0,
         dropout: float = 0.0,
         linear_term: bool = False,
         norm_offset: float = 20.0,
@@ -56,6 +59,8 @@ class MetaAug(nn.Module):
         """The defaults are the paper's sizes. fields [vocabulary] int64: the field of each concept.
 
         gate_hidden, tower_hidden: units of a gate's and a tower's hidden layer, 0: linear.
+        gate_input: False: a task weighs the experts the same for every row; gate_hidden is then 0.
+        shared_outputs: width of a linear layer shared by all tasks between experts and towers, 0: none.
         dropout: of the experts' layers. linear_term: adds a linear model a task over its visible concepts.
         auxiliary: the first so many concepts (the most frequent) are also predicted, see forward_with_auxiliary.
         sparse_embeddings: tables over the vocabulary get sparse gradients.
@@ -67,6 +72,10 @@ class MetaAug(nn.Module):
                 raise ValueError(f"{name} is at least 1, not {size}")
         if gate_hidden < 0 or tower_hidden < 0:
             raise ValueError(f"gate_hidden and tower_hidden are at least 0, not {gate_hidden} and {tower_hidden}")
+        if shared_outputs < 0:
+            raise ValueError(f"shared_outputs is at least 0, not {shared_outputs}")
+        if gate_hidden and not gate_input:
+            raise ValueError(f"gate_hidden is 0 where gate_input is false, not {gate_hidden}")
         if not norm_offset > 0:
             raise ValueError(f"norm_offset is above 0, not {norm_offset}")
         if not tasks or len(tasks) != masks.tasks:
@@ -83,8 +92,9 @@ class MetaAug(nn.Module):
         vocabulary = masks.vocabulary_size
         self.embedding = ConceptEmbedding(vocabulary, embedding_dim, std=embedding_std, sparse=sparse_embeddings)
         self.experts = Experts(experts, expert_layers, embedding_dim, expert_width, dropout)
-        self.gates = Gates(len(tasks), experts, embedding_dim, gate_hidden)
-        self.towers = Towers([task.outputs for task in tasks], expert_width, tower_hidden)
+        self.gates = Gates(len(tasks), experts, embedding_dim if gate_input else 0, gate_hidden)
+        self.shared = SharedOutputs(experts, expert_width, embedding_dim, shared_outputs) if shared_outputs else None
+        self.towers = Towers([task.outputs for task in tasks], shared_outputs or expert_width, tower_hidden)
         self.linear = (
             ConceptEmbedding(vocabulary, self.towers.heads, std=0.0, sparse=sparse_embeddings) if linear_term else None
         )
@@ -113,7 +123,7 @@ class MetaAug(nn.Module):
         """[rows, heads]: every task of every row, whatever pairs the batch names; heads in task order."""
         hits = find_hits(batch, self.masks, None)
         x, linear = self._inputs(batch, hits)
-        return self._all_heads(batch.rows, hits, x, self.experts(x), linear)
+        return self._all_heads(batch.rows, hits, x, self._tower_input(self.experts(x), x), linear)
 
     @torch.no_grad()
     def gate_weights(self, batch: Batch) -> Tensor:
@@ -156,14 +166,19 @@ class MetaAug(nn.Module):
         hits = find_hits(batch, self.masks, pair_keys)
         x, linear = self._inputs(batch, hits)
         experts = self.experts(x)
+        tower_input = self._tower_input(experts, x)
         if batch.pairs >= _DENSE_SHARE * batch.rows * tasks:
             # hits.pair_positions are positions among the batch's pairs; here they are cells of [rows, tasks].
-            by_head = self._all_heads(batch.rows, hits, x, experts, linear)
+            by_head = self._all_heads(batch.rows, hits, x, tower_input, linear)
             if batch.pairs == by_head.numel():
                 return by_head.reshape(-1, 1), experts
             return self.towers.select(by_head, batch.pair_rows, batch.pair_tasks), experts
         views = batch.pair_rows.index_put((hits.pair_positions,), batch.rows + hits.pair_views)
-        return self._some_pairs(x, experts, linear, views, batch.pair_tasks), experts
+        return self._some_pairs(x, tower_input, linear, views, batch.pair_tasks), experts
+
+    def _tower_input(self, experts: Tensor, x: Tensor) -> Tensor:
+        """[experts, views, width]: the experts' outputs, or the narrower ones that all tasks share."""
+        return experts if self.shared is None else self.shared(experts, x)
 
     def _inputs(self, batch: Batch, hits: Hits) -> tuple[Tensor, Tensor | None]:
         """x [rows + views, dim] and the linear terms [rows + views, heads]."""

@@ -57,6 +57,8 @@ class Train(Section):
     """auto: sparse embedding gradients for vocabularies over 50,000."""
     embedding_start: Literal["random", "correspondence"] = "correspondence"
     """correspondence: concept embeddings start from a truncated SVD of the support's concepts."""
+    embedding_rate: float = Field(default=1.0, ge=0)
+    """The learning rate of concept embeddings is this many times that of the rest; 0: they stay as they start."""
     embedding_scale: float = Field(default=0.15, gt=0)
     """correspondence: root mean square of the embeddings' entries. Short rows want more."""
     field_scale: float = Field(default=0.0, ge=0)

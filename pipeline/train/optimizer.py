@@ -20,16 +20,21 @@ class Optimizer:
     """Steps a model's parameters from their gradients; its state is a flat dictionary of tensors.
 
     Weight decay acts on all but embeddings, biases and norms. SparseAdam, for parameters in `sparse`, moves only
-    the rows that a batch touched; on those it is Adam (Kingma and Ba 2015), without decay.
+    the rows that a batch touched; on those it is Adam (Kingma and Ba 2015), without decay. Embeddings have
+    `settings.embedding_rate` times the learning rate.
     """
 
     def __init__(self, model: nn.Module, sparse: Iterable[str], settings: Train, total_steps: int) -> None:
         parameters = dict(model.named_parameters())
         rows = set(sparse)
         undecayed = undecayed_names(model)
+        embeddings = {name for name in parameters if "embedding" in name.lower()}
+        slow = {"weight_decay": 0.0, "share": settings.embedding_rate}
+        dense = [name for name in parameters if name not in rows]
         groups: list[dict[str, Any]] = [
-            {"params": [p for n, p in parameters.items() if n not in rows and n not in undecayed]},
-            {"params": [p for n, p in parameters.items() if n not in rows and n in undecayed], "weight_decay": 0.0},
+            {"params": [parameters[n] for n in dense if n not in undecayed]},
+            {"params": [parameters[n] for n in dense if n in undecayed - embeddings], "weight_decay": 0.0},
+            {"params": [parameters[n] for n in dense if n in embeddings], **slow},
         ]
         self._names: dict[Tensor, str] = {parameter: name for name, parameter in parameters.items()}
         self._peak = settings.learning_rate
@@ -45,7 +50,13 @@ class Optimizer:
             )
         ]
         if rows:
-            self._optimizers.append(torch.optim.SparseAdam([parameters[name] for name in rows], lr=self._peak))
+            sparse_groups: list[dict[str, Any]] = [
+                {"params": [parameters[n] for n in sorted(rows - embeddings)]},
+                {"params": [parameters[n] for n in sorted(rows & embeddings)], "share": settings.embedding_rate},
+            ]
+            self._optimizers.append(
+                torch.optim.SparseAdam([group for group in sparse_groups if group["params"]], lr=self._peak)
+            )
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up to the peak, then half a cosine down to zero after the last step. `step` counts from 0."""
@@ -59,7 +70,7 @@ class Optimizer:
         rate = self.learning_rate(step)
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group.get("share", 1.0)
                 if isinstance(optimizer, torch.optim.SparseAdam):
                     # AdamW adds eps to the bias-corrected root, SparseAdam to the plain one: this makes them agree.
                     group["eps"] = _EPS * math.sqrt(1 - group["betas"][1] ** (step + 1))

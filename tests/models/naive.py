@@ -30,7 +30,7 @@ def _pair(model: MetaAug, batch: Batch, row: int, task: int) -> Tensor:
     vector = vector / torch.sqrt(model.norm_offset + vector.sum())
     x = vector @ model.embedding.weight
 
-    unit = x
+    unit = x[: model.gates.input_width]
     if model.gates.hidden:
         unit = torch.relu(x @ model.gates.first[:, task] + model.gates.first_bias[task])
     gate = torch.softmax(model.gates.last[task] @ unit + model.gates.last_bias[task], 0)
@@ -41,6 +41,8 @@ def _pair(model: MetaAug, batch: Batch, row: int, task: int) -> Tensor:
         for weight, bias in zip(model.experts.weights, model.experts.biases, strict=True):
             out = torch.relu(stream @ weight[e] + bias[e, 0])
             stream = stream + out if stream.shape == out.shape else out
+        if model.shared is not None:
+            stream = stream @ model.shared.projection[e] + x @ model.shared.skip
         gated = gated + gate[e] * stream
     if model.towers.hidden:
         gated = torch.relu(gated @ model.towers.first[:, :, task] + model.towers.first_bias[:, task])

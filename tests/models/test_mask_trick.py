@@ -29,8 +29,11 @@ def cases(draw: st.DrawFn) -> tuple[Batch, list[list[int]], dict[str, Any]]:
     of_task = [sorted(mask) for mask in draw(masks)]
     if draw(st.booleans()):
         of_task[1] = of_task[0]  # tasks that share a mask
+    gate_input = draw(st.booleans())
     config = {
-        "gate_hidden": draw(st.sampled_from([0, 3])),
+        "gate_input": gate_input,
+        "gate_hidden": draw(st.sampled_from([0, 3])) if gate_input else 0,
+        "shared_outputs": draw(st.sampled_from([0, 2])),
         "tower_hidden": draw(st.sampled_from([0, 4])),
         "linear_term": draw(st.booleans()),
         "embedding_dim": draw(st.sampled_from([5, 6])),  # 5: as wide as the experts

@@ -196,3 +196,29 @@ def test_masks_and_fields_must_fit() -> None:
         MetaAug(tasks, TaskMasks([[], []], 7), fields, **SMALL)
     with pytest.raises(ValueError, match="fields of 7"):
         MetaAug(tasks, TaskMasks([[]], 8), fields, **SMALL)
+
+
+def test_gates_without_input_weigh_the_experts_the_same_for_every_row() -> None:
+    torch.manual_seed(0)
+    model = make_model(MASKS, 7, gate_input=False, gate_hidden=0)
+    torch.nn.init.normal_(model.gates.last_bias)
+    weights = model.gate_weights(make_batch(ROWS, None, 4))
+    torch.testing.assert_close(weights, weights[:1].expand_as(weights))
+    torch.testing.assert_close(weights[0].t(), torch.softmax(model.gates.last_bias, 1))
+
+
+def test_shared_outputs_bound_the_rank_of_all_tasks() -> None:
+    torch.manual_seed(0)
+    model = make_model([[]] * 5, 7, shared_outputs=2, gate_input=False, gate_hidden=0, tower_hidden=0, experts=1)
+    rows = [{int(c): float(w) for c, w in zip(torch.randperm(7)[:3], torch.rand(3), strict=True)} for _ in range(30)]
+    logits = model.forward_all(make_batch(rows, None, 5)).double()
+    assert torch.linalg.matrix_rank(logits - logits.mean(0), atol=1e-5) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"shared_outputs": -1}, "shared_outputs is at least 0"), ({"gate_input": False}, "gate_hidden is 0 where")],
+)
+def test_shared_settings_that_make_no_sense_are_refused(settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_model(MASKS, 7, **settings)

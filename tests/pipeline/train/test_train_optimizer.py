@@ -143,3 +143,20 @@ def test_clipping_scales_all_gradients_by_one_factor(sparse: bool) -> None:
     assert norm == pytest.approx(float(torch.cat([g.flatten() for g in plain]).norm()), rel=1e-5)
     for one, other in zip(clipped, plain, strict=True):
         torch.testing.assert_close(one, other * (0.25 / norm))
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_embeddings_move_at_their_own_rate(sparse: bool) -> None:
+    def moved(rate: float) -> dict[str, float]:
+        net = Net(sparse)
+        start = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
+        settings = Train(learning_rate=0.1, weight_decay=0.0, warmup=0.0, embedding_rate=rate)
+        optimizer = Optimizer(net, sparse_parameters(net), settings, total_steps=10)
+        net(torch.tensor([1, 4])).backward()
+        optimizer.step(0)
+        return {name: float((p.detach() - start[name]).abs().max()) for name, p in net.named_parameters()}
+
+    full, slow, still = moved(1.0), moved(0.25), moved(0.0)
+    assert slow["embedding.weight"] == pytest.approx(0.25 * full["embedding.weight"], rel=1e-3)
+    assert still["embedding.weight"] == 0
+    assert still["layers.0.weight"] == pytest.approx(full["layers.0.weight"])
