@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.faults import fault_point
 
 POINTER = "CURRENT"
 
@@ -43,6 +44,7 @@ def new_generation(root: Path, name: str) -> Iterator[Path]:
         final = root / f"{name}-{repeat}"
     previous = (root / POINTER).read_text(encoding="utf-8").strip() if (root / POINTER).exists() else None
     os.replace(folder, final)
+    fault_point("generation:before-pointer")
     _point(root, final.name)
     for other in root.iterdir():
         if other.is_dir() and other.name not in (final.name, previous):
