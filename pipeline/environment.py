@@ -30,7 +30,8 @@ def jars_folder() -> Path:
 
 def needs_delta(config: Config) -> bool:
     """Whether a run reads or writes a Delta table."""
-    tables = [*config.sources, *config.label_tables, *([config.knowledge_base] if config.knowledge_base else [])]
+    joins = [join for source in config.sources for join in source.join]
+    tables = [*config.sources, *joins, *config.label_tables, *config.knowledge_base]
     return config.spark.tables == "delta" or any(table.format == "delta" for table in tables)
 
 

@@ -98,6 +98,13 @@ class Rule(Section):
         return self
 
 
+class Join(Table):
+    """A table of things that events name: its columns are added to each event, null where it has no such key."""
+
+    key: str
+    """A column of this name (after `rename`) in both; at most one row a key."""
+
+
 class Source(Table):
     """An event source of any schema."""
 
@@ -107,6 +114,8 @@ class Source(Table):
     time: str | None = None
     """The column of the event time; none for a static source (a profile), whose rows count at any cutoff."""
     time_unit: Literal["timestamp", "seconds", "milliseconds"] = "timestamp"
+    join: list[Join] = []
+    """Tables to look events' columns up in, such as the genres of a movie."""
     where: str | None = None
     """A Spark SQL condition: other rows are left out."""
     rules: list[Rule] = []
@@ -129,6 +138,8 @@ class KnowledgeBase(Table):
     head: str = "head"
     relation: str = "relation"
     tail: str = "tail"
+    constant: str | None = None
+    """The relation of all rows, for a table of two columns; `relation` is not read then."""
 
 
 class Vocabulary(Section):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pipeline.config.base import Section
 from pipeline.config.data import Align, KnowledgeBase, LabelTable, Segment, Source, Unfold
@@ -35,6 +35,10 @@ class Prepare(Section):
     dataset: Literal["none", "adult", "a9a"] = "none"
 
 
+def _as_list(content: Any) -> Any:
+    return [content] if isinstance(content, dict | KnowledgeBase) else content or []
+
+
 class Config(Section):
     """A run: every stage reads its own section."""
 
@@ -43,7 +47,8 @@ class Config(Section):
     simulate: Simulate | None = None
     prepare: Prepare = Prepare()
     sources: list[Source] = []
-    knowledge_base: KnowledgeBase | None = None
+    knowledge_base: Annotated[list[KnowledgeBase], BeforeValidator(_as_list)] = []
+    """One table of triples or several; one may stand without the list's dash."""
     unfold: Unfold = Unfold()
     label_tables: list[LabelTable] = []
     segments: list[Segment] = []

@@ -2,6 +2,7 @@
 
     files.py     open Parquet, CSV, JSON or Delta; malformed records are kept as such
     columns.py   declared columns: are they there, of which type, as text
+    joins.py     columns looked up in other tables
     rows.py      the rows of a source: typed, with `_entity`, `_time`, and `_defect` for bad ones
 
 A source's rows come with two columns besides their own: `_entity` (string) and `_time` (timestamp in UTC; null for

@@ -46,7 +46,7 @@ def name_of(table: Table) -> str:
     return f"{_KINDS.get(type(table).__name__, 'table')} {getattr(table, 'name', '')}".strip()
 
 
-_KINDS = {"Source": "source", "LabelTable": "label table", "KnowledgeBase": "knowledge_base"}
+_KINDS = {"Source": "source", "LabelTable": "label table", "KnowledgeBase": "knowledge_base", "Join": "join"}
 
 
 def parse_type(text: str, column: str, what: str) -> T.DataType:

@@ -12,6 +12,7 @@ from pipeline.config.data import Source
 from pipeline.errors import UserError
 from pipeline.sources.columns import as_text, check_columns, is_simple, quoted, type_of
 from pipeline.sources.files import CORRUPT, first_line, name_of, parse_type, read_table
+from pipeline.sources.joins import with_joins
 
 DEFECT = "_defect"
 """Why a row is bad; null for good rows."""
@@ -28,7 +29,7 @@ def read_marked(config: Config, source: Source) -> DataFrame:
     (naming those that are), a type or condition that Spark cannot resolve.
     """
     what = name_of(source)
-    rows_df = read_table(config, source)
+    rows_df = with_joins(config, source, read_table(config, source))
     check_columns(rows_df, _declared(source), what)
     converted, defects = _converted(rows_df, source)
     kind = type_of(rows_df, source.entity)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -14,20 +16,31 @@ from pipeline.sources.columns import as_text, type_of
 from pipeline.unfold.rules import path_column, split_text
 
 
-def read_triples(config: Config, knowledge_base: KnowledgeBase) -> tuple[DataFrame, DataFrame]:
-    """The triples (head, relation, tail: strings, each once), and the bad rows: source, reason, row (as JSON)."""
-    table_df = read_table(config, knowledge_base)
-    columns = {"head": knowledge_base.head, "relation": knowledge_base.relation, "tail": knowledge_base.tail}
+def read_triples(config: Config) -> tuple[DataFrame, DataFrame]:
+    """The triples (head, relation, tail: strings, each once) of all tables of the knowledge base, and the bad rows:
+    source, reason, row (as JSON)."""
+    parts = [_read(config, table) for table in config.knowledge_base]
+    triples_df = reduce(DataFrame.unionByName, (good_df for good_df, _ in parts))
+    return triples_df.distinct(), reduce(DataFrame.unionByName, (bad_df for _, bad_df in parts))
+
+
+def _read(config: Config, table: KnowledgeBase) -> tuple[DataFrame, DataFrame]:
+    table_df = read_table(config, table)
+    columns = {"head": table.head, "relation": table.relation, "tail": table.tail}
+    if table.constant is not None:
+        del columns["relation"]
     check_columns(table_df, {column: name for name, column in columns.items()}, "knowledge_base")
     texts = {name: as_text(F.col(quoted(column)), type_of(table_df, column)) for name, column in columns.items()}
     wrong = {f"{name} is missing": text.isNull() for name, text in texts.items()}
+    if table.constant is not None:
+        texts["relation"] = F.lit(table.constant)
     if CORRUPT in table_df.columns:
-        wrong = {f"malformed {knowledge_base.format} record": F.col(CORRUPT).isNotNull()} | wrong
+        wrong = {f"malformed {table.format} record": F.col(CORRUPT).isNotNull()} | wrong
     reason = F.coalesce(*(F.when(condition, text) for text, condition in wrong.items()))
     triples_df = table_df.where(reason.isNull()).select(*(text.alias(name) for name, text in texts.items()))
     row = F.to_json(F.struct("*"))
     bad_df = table_df.select(F.lit("knowledge_base").alias("source"), reason.alias("reason"), row.alias("row"))
-    return triples_df.distinct(), bad_df.where(F.col("reason").isNotNull())
+    return triples_df, bad_df.where(F.col("reason").isNotNull())
 
 
 def hops_of(path: str) -> list[tuple[str, bool]]:

@@ -89,8 +89,8 @@ class _Stage:
         config = self._config
         marked = {source.name: read_marked(config, source) for source in config.sources}
         triples_df, bad_dfs = None, []
-        if config.knowledge_base is not None:
-            triples_df, bad_triples_df = read_triples(config, config.knowledge_base)
+        if config.knowledge_base:
+            triples_df, bad_triples_df = read_triples(config)
             triples_df = self._keep(triples_df)
             bad_dfs.append(bad_triples_df)
         check_paths(config, triples_df)
