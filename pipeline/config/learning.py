@@ -76,6 +76,9 @@ class Train(Section):
     """Go on from the last checkpoint of the same configuration and shards, where there is one."""
 
 
+Metric = Literal["accuracy", "auc", "f1", "kappa", "log_loss", "log_loss_on_decisions"]
+
+
 class Evaluate(Section):
     niche_positives: int = Field(default=200, ge=1)
     """A binary segment with at most this many positives in the support counts as niche, up to 10x as mid."""
@@ -86,6 +89,8 @@ class Evaluate(Section):
     """What the decision threshold of each segment is chosen for, on validation."""
     max_rows: int = Field(default=500_000, ge=1)
     """Of each split at most so many rows are held in memory, a fair sample as shards are shuffled."""
+    published: dict[str, dict[Metric, float]] = {}
+    """Figures of others to stand beside the means of all binary segments: name -> metric -> value."""
 
 
 class Score(Section):

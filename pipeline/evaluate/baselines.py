@@ -7,12 +7,14 @@ import os
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -62,7 +64,15 @@ def fit_baselines(splits: Splits, names: Sequence[str], objective: Objective) ->
     jobs = [(name, task_id) for name in names for task_id in range(len(splits.tasks))]
     found: dict[tuple[str, int], Fitted] = {}
     own = threading.local()
-    with threadpool_limits(limits=1), ThreadPoolExecutor(workers) as pool, _Progress(len(jobs)) as progress:
+    with (
+        warnings.catch_warnings(),
+        threadpool_limits(limits=1),
+        ThreadPoolExecutor(workers) as pool,
+        _Progress(len(jobs)) as progress,
+    ):
+        # Here and not where they arise: catch_warnings is not for threads.
+        warnings.filterwarnings("ignore", "Overriding the parameters from Reference Dataset", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
         futures = {pool.submit(_fit, splits, name, task_id, objective, own): (name, task_id) for name, task_id in jobs}
         try:
             for future in as_completed(futures):

@@ -27,7 +27,16 @@ def print_results(facts: Mapping[str, Any], to: TextIO | None = None) -> None:
             if isinstance(means, Mapping):
                 figures = ", ".join(f"{name} {number(value)}" for name, value in means.items())
                 lines.append(f"{kind} segments, {name_of(who)}: {figures}")
+    for who, figures in facts.get("published", {}).items():
+        lines += ["", *_beside(facts["groups"]["all"][MODEL], who, figures)]
     (to or sys.stdout).write("\n".join([*lines, *sentences(facts), ""]) + "\n")
+
+
+def _beside(model: Mapping[str, float], who: str, figures: Mapping[str, float]) -> list[str]:
+    """The model's means beside somebody else's figures, metric by metric."""
+    names = list(figures)
+    rows = [(name_of(MODEL), [model[name] for name in names]), (who, list(figures.values()))]
+    return aligned([["", *names], *([label, *map(number, values)] for label, values in rows)])
 
 
 def sentences(facts: Mapping[str, Any]) -> list[str]:
@@ -53,7 +62,7 @@ def sentences(facts: Mapping[str, Any]) -> list[str]:
 def columns_of(facts: Mapping[str, Any]) -> list[str]:
     """The model, the baselines, and the oracle where it is known."""
     present = facts["groups"].get("all", {})
-    return [who for who in (MODEL, *facts.get("wins", {}), ORACLE) if who in present]
+    return [who for who in (MODEL, *facts["baselines"], ORACLE) if who in present]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -78,4 +87,4 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def percent(value: float | None) -> str:
-    return "–" if value is None or math.isnan(value) else f"{100 * value:.0f} %"
+    return "–" if value is None or math.isnan(value) else f"{100 * value:.0f} %".replace("-", "−")

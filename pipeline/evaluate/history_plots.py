@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib.dates as mdates
 import numpy as np
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from pipeline.evaluate.results import MODEL
 from pipeline.evaluate.style import COLOURS, INK, QUIET, data_uri, figure, group_colour
@@ -51,8 +52,9 @@ def training_plot(log: Sequence[Mapping[str, Any]]) -> str | None:
         if best is not None:
             quality.axvline(best + 1, color=QUIET, linewidth=0.8, linestyle=":")
         quality.set(title="Validation AUC (dotted: the epoch kept)", xlabel="epoch")
-        if names or epochs:
-            quality.legend(fontsize=8, loc="lower right")
+        quality.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if epochs:
+            quality.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
         return data_uri(drawn)
 
 
@@ -68,6 +70,7 @@ def events_plot(sources: Mapping[str, Mapping[str, Any]]) -> str | None:
             colour = shades[index % len(shades)]
             axes.plot(at, [days[str(day)] for day in at], color=colour, linewidth=1.4, label=name)
         axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(axes.xaxis.get_major_locator()))
         axes.set_ylabel("events a day")
         axes.legend(ncols=6, loc="lower left", bbox_to_anchor=(0, 1.0), borderpad=0, fontsize=8)
@@ -88,6 +91,7 @@ def fields_plot(fields: Mapping[str, Mapping[str, Any]]) -> str | None:
         kept.set(title="Concepts kept")
         kept.set_xscale("log")
         entities.set(title="Entities with the field")
+        entities.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         for axes in (kept, entities):
             axes.grid(axis="y", visible=False)
         return data_uri(drawn)

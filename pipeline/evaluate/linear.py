@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from pipeline.evaluate.losses import mean_loss
@@ -64,9 +62,7 @@ class _Logistic:
 
     def __call__(self, features: csr_matrix, labels: NDArray[np.float32], strength: float) -> Scorer:
         self._model.set_params(C=strength)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            self._model.fit(features, labels)
+        self._model.fit(features, labels)
         return self._score
 
     def _score(self, features: csr_matrix) -> NDArray[np.float64]:

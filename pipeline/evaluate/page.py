@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.evaluate.console import columns_of, name_of, number, percent
-from pipeline.evaluate.results import MODEL, ORACLE, SegmentResult, groups_of
+from pipeline.evaluate.results import MODEL, ORACLE
 
 LOWER_IS_BETTER = {"log_loss", "log_loss_on_decisions", "ece", "mae", "rmse"}
 HEADINGS = {
@@ -61,6 +61,8 @@ def mean_tables(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
                 if who in means:
                     label = f"{group} ({means['segments']})" if place == 0 else ""
                     rows.append(_mean_row(label, who, means[who], columns, compared))
+        for who, means in facts.get("published", {}).items():
+            rows.append(_mean_row(f"all ({facts['groups']['all']['segments']})", who, means, columns, [means]))
         tables.append({"headings": ["segments", "", *(HEADINGS[name] for name in columns)], "rows": rows})
     for kind in ("multiclass", "regression"):
         means = {who: one for who, one in facts.get(kind, {}).items() if isinstance(one, Mapping)}
@@ -84,46 +86,6 @@ def _mean_row(
         best = (min if name in LOWER_IS_BETTER else max)(known, default=math.nan)
         cells.append({"text": number(value), "best": who != ORACLE and len(known) > 1 and value == best})
     return {"group": label, "who": name_of(who), "cells": cells, "first": bool(label)}
-
-
-def segment_headings(baselines: Sequence[str], results: Sequence[SegmentResult]) -> list[str]:
-    whos = [name_of(who) for who in baselines] + (["oracle"] if _has_oracle(results) else [])
-    counts = ["to learn from", "in query"]
-    return ["segment", "group", *counts, "AUC", *whos, "Δ", "F1", "ECE", "threshold", "reach", "share"]
-
-
-def segment_row(one: SegmentResult, baselines: Sequence[str], results: Sequence[SegmentResult]) -> dict[str, Any]:
-    main = {"binary": "auc", "multiclass": "auc", "regression": "r2"}[one.kind]
-    gain = one.value(MODEL, main) - one.value("logistic_regression", main)
-    whos = [MODEL, *baselines, *([ORACLE] if _has_oracle(results) else [])]
-    selected, scored = one.reach.get("selected"), one.reach.get("scored")
-    cells: list[dict[str, str]] = [
-        {"text": f"{one.support_positives:,}", "tone": ""},
-        {"text": f"{one.query_positives:,}", "tone": "quiet"},
-        *({"text": number(one.value(who, main)), "tone": "" if who == MODEL else "quiet"} for who in whos),
-        {"text": "–" if math.isnan(gain) else f"{gain:+.4f}", "tone": "" if math.isnan(gain) else _tone(gain)},
-        {"text": number(one.value(MODEL, "f1"), 3), "tone": ""},
-        {"text": number(one.value(MODEL, "ece")), "tone": ""},
-        {"text": number(one.threshold, 3), "tone": ""},
-        {"text": "–" if selected is None else f"{int(selected):,}", "tone": ""},
-        {"text": f"{100 * selected / scored:.1f} %" if selected is not None and scored else "–", "tone": "quiet"},
-    ]
-    group = one.group if one.kind == "binary" else f"{one.group}, {one.kind}"
-    return {"name": one.name, "group": group, "cells": cells}
-
-
-def _tone(gain: float) -> str:
-    return "up" if gain > 0 else "down"
-
-
-def in_order(results: Sequence[SegmentResult]) -> list[SegmentResult]:
-    """By group, then by positives, the many first."""
-    places = {name: place for place, name in enumerate(groups_of(results))}
-    return sorted(results, key=lambda one: (places[one.group], -one.support_positives, one.name))
-
-
-def _has_oracle(results: Sequence[SegmentResult]) -> bool:
-    return any(ORACLE in one.metrics for one in results)
 
 
 def training(facts: Mapping[str, Any]) -> list[tuple[str, str]]:

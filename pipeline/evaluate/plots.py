@@ -135,7 +135,7 @@ def gates_plot(results: Sequence[SegmentResult], gates: NDArray[np.float64]) -> 
     order = sorted(range(len(results)), key=lambda i: -results[i].support_positives)[-MOST_SEGMENTS:]
     experts = gates.shape[1]
     with figure(10, 0.35 * experts + 1.6) as (drawn, (axes,)):
-        image = axes.imshow(gates[order].T, aspect="auto", cmap="Blues", vmin=0, vmax=max(1 / experts, gates.max()))
+        image = axes.imshow(gates[order].T, aspect="auto", cmap="Blues", vmin=gates.min(), vmax=gates.max())
         names = [results[i].name for i in order]
         axes.set_xticks(range(len(order)), names, rotation=90, fontsize=6 if len(order) > 40 else 8)
         axes.set_yticks(range(experts), [f"expert {index + 1}" for index in range(experts)])

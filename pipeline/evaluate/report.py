@@ -21,19 +21,23 @@ from pipeline.evaluate import history_plots, plots
 from pipeline.evaluate.console import sentences
 from pipeline.evaluate.page import (
     cards,
-    in_order,
     mean_tables,
-    segment_headings,
-    segment_row,
     small_tables,
     sources,
     training,
 )
 from pipeline.evaluate.predict import TaskScores
 from pipeline.evaluate.results import SegmentResult
+from pipeline.evaluate.segments_table import in_order, segments_table
 from pipeline.layout import Layout
 from pipeline.modelfolder import LoadedModel
 
+THRESHOLD_FOR = {
+    "f1": "F1",
+    "accuracy": "accuracy",
+    "kappa": "kappa",
+    "prevalence": "match of the share of positives",
+}
 _STAGES = ("simulate", "prepare", "unfold", "align", "train", "score", "evaluate")
 
 
@@ -48,7 +52,7 @@ def write_report(
     threshold_for: str,
 ) -> Path:
     """Write report.html, segments.csv and metrics.json, each in one step; returns the path of the first."""
-    baselines = list(facts["wins"])
+    baselines = facts["baselines"]
     summaries = {stage: summary.read(layout, stage) for stage in _STAGES}
     drawn = _plots(layout, results, baselines, scores, gates, summaries)
     page = _template().render(
@@ -62,9 +66,8 @@ def write_report(
         cards=cards(facts, summaries["score"]),
         sentences=sentences(facts),
         mean_tables=mean_tables(facts),
-        threshold_for=threshold_for,
-        segment_headings=segment_headings(baselines, results),
-        segments=[segment_row(one, baselines, results) for one in in_order(results)],
+        threshold_for=THRESHOLD_FOR[threshold_for],
+        segments=segments_table(results, baselines),
         plots=drawn,
         training=training(summaries["train"]),
         sources=sources(summaries["unfold"]),

@@ -76,7 +76,7 @@ def summarise(results: Sequence[SegmentResult], baselines: Sequence[str]) -> dic
     """Means over the binary segments of each group and of all; wins by segment; means of the other kinds."""
     binary = [one for one in results if one.kind == "binary"]
     groups = {name: [one for one in binary if one.group == name] for name in groups_of(binary)}
-    facts: dict[str, Any] = {"segments": len(results), "groups": {}}
+    facts: dict[str, Any] = {"segments": len(results), "baselines": list(baselines), "groups": {}}
     for name, members in {"all": binary, **groups}.items():
         if members:
             facts["groups"][name] = _group(members, baselines)

@@ -59,6 +59,7 @@ def run(config: Config) -> None:
     results = _results(shards, scores, thresholds, summary.read(layout, "score"))
     facts = summarise(results, list(fitted)) | {
         "query_rows": query.features.shape[0],
+        "published": settings.published if any(one.kind == "binary" for one in results) else {},
         "baseline_seconds": {name: round(sum(one.seconds for one in of), 1) for name, of in fitted.items()},
     }
     report = write_report(layout, config.run.name, loaded, results, facts, scores, predicted.gates, settings.threshold)

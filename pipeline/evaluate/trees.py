@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import lightgbm as lgb
@@ -62,13 +61,11 @@ class TreeFitter:
             gain = np.ones(vocabulary)
             gain[view.masked] = 0
             parameters["feature_contri"] = gain.tolist()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # "Overriding the parameters from Reference Dataset"
-            if view.can_choose:
-                stop = lgb.early_stopping(PATIENCE, verbose=False)
-                booster = lgb.train(parameters, support, ROUNDS, valid_sets=[validation], callbacks=[stop])
-            else:
-                booster = lgb.train(parameters, support, DEFAULT_ROUNDS)
+        if view.can_choose:
+            stop = lgb.early_stopping(PATIENCE, verbose=False)
+            booster = lgb.train(parameters, support, ROUNDS, valid_sets=[validation], callbacks=[stop])
+        else:
+            booster = lgb.train(parameters, support, DEFAULT_ROUNDS)
         rounds = booster.best_iteration if view.can_choose else DEFAULT_ROUNDS
 
         def score(unseen: csr_matrix) -> NDArray[np.float64]:
