@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.row_adam import RowAdam
 from pipeline.config.learning import Train
 
 _EPS = 1e-8
@@ -19,7 +20,7 @@ _UNDECAYED_WORDS = ("bias", "embedding", "norm")
 class Optimizer:
     """Steps a model's parameters from their gradients; its state is a flat dictionary of tensors.
 
-    Weight decay acts on all but embeddings, biases and norms. SparseAdam, for parameters in `sparse`, moves only
+    Weight decay acts on all but embeddings, biases and norms. RowAdam, for parameters in `sparse`, moves only
     the rows that a batch touched; on those it is Adam (Kingma and Ba 2015), without decay. Embeddings have
     `settings.embedding_rate` times the learning rate.
     """
@@ -54,9 +55,7 @@ class Optimizer:
                 {"params": [parameters[n] for n in sorted(rows - embeddings)]},
                 {"params": [parameters[n] for n in sorted(rows & embeddings)], "share": settings.embedding_rate},
             ]
-            self._optimizers.append(
-                torch.optim.SparseAdam([group for group in sparse_groups if group["params"]], lr=self._peak)
-            )
+            self._optimizers.append(RowAdam([group for group in sparse_groups if group["params"]], lr=self._peak))
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up to the peak, then half a cosine down to zero after the last step. `step` counts from 0."""
@@ -71,8 +70,8 @@ class Optimizer:
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate * group.get("share", 1.0)
-                if isinstance(optimizer, torch.optim.SparseAdam):
-                    # AdamW adds eps to the bias-corrected root, SparseAdam to the plain one: this makes them agree.
+                if isinstance(optimizer, RowAdam):
+                    # AdamW adds eps to the bias-corrected root, RowAdam to the plain one: this makes them agree.
                     group["eps"] = _EPS * math.sqrt(1 - group["betas"][1] ** (step + 1))
             optimizer.step()
 
@@ -100,7 +99,7 @@ class Optimizer:
             optimizer = owner[parameter]
             value: Tensor | int = tensor.clone()
             if moment == "step":
-                value = int(tensor) if isinstance(optimizer, torch.optim.SparseAdam) else tensor.clone()
+                value = int(tensor) if isinstance(optimizer, RowAdam) else tensor.clone()
             else:
                 value = tensor.to(parameter.device, copy=True)
             optimizer.state[parameter][moment] = value
