@@ -97,13 +97,6 @@ def unpack(column: pa.Array, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     return values, (ends.astype(np.int64) - ends[0]) // 4
 
 
-def unpack_bytes(column: list[bytes], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """The same from one bytes object a row; copied once, into memory of its own."""
-    offsets = np.zeros(len(column) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, column), np.int64, len(column)), out=offsets[1:])
-    return np.frombuffer(bytearray().join(column), dtype), offsets // dtype.itemsize
-
-
 def pack_lists(column: pa.ListArray, dtype: np.dtype) -> pa.BinaryArray:
     """An Arrow list column (int32 or float32 elements, no nulls) as a binary one, working on the flat arrays."""
     if column.null_count or column.values.null_count:

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.shards.codec import ENTITY, RAGGED, Rows, rows_of, unpack, unpack_bytes
+from pipeline.shards.codec import ENTITY, RAGGED, Rows, rows_of, unpack
 
 ReaderName = Literal["petastorm", "pyarrow"]
 
@@ -56,29 +55,57 @@ class PyarrowReader:
 
 
 class PetastormReader:
-    """Reads with petastorm's `make_batch_reader`, which gives one bytes object a row and column."""
+    """Reads with petastorm's Reader, set up as its `make_batch_reader` does, but for two things: it is given the row
+    groups to read, and Arrow tables come through as they are instead of as one Python object a value.
+    """
 
     def read(self, path: Path, groups: Sequence[int], *, entities: bool = False) -> Iterator[RowGroup]:
-        from petastorm import make_batch_reader
-
-        warnings.filterwarnings("ignore", category=FutureWarning, module="petastorm")
-        names = [ENTITY, *RAGGED] if entities else list(RAGGED)
-        reader = make_batch_reader(
-            path.absolute().as_uri(),
-            schema_fields=[f"^{name}$" for name in names],
-            reader_pool_type="dummy",
-            shuffle_row_groups=False,
-        )
+        reader = _petastorm_reader(path, groups, [ENTITY, *RAGGED] if entities else list(RAGGED))
         try:
-            # Petastorm has no way to start at a row group: those before it are read, but not decoded.
-            wanted = set(groups)
-            for group, columns in enumerate(islice(reader, groups[-1] + 1)):
-                if group in wanted:
-                    yield _BytesGroup(columns._asdict())
+            for table in reader:
+                yield _ArrowGroup(table)
         finally:
-            # Not `with reader`: its exit prints.
             reader.stop()
             reader.join()
+
+
+def _petastorm_reader(path: Path, groups: Sequence[int], columns: Sequence[str]) -> Any:
+    from petastorm.arrow_reader_worker import ArrowReaderWorker
+    from petastorm.fs_utils import get_filesystem_and_path_or_paths
+    from petastorm.reader import Reader
+    from petastorm.workers_pool import EmptyResultError
+    from petastorm.workers_pool.thread_pool import ThreadPool
+
+    warnings.filterwarnings("ignore", category=FutureWarning, module="petastorm")
+
+    class Tables:
+        batched_output = True
+
+        def read_next(self, pool: Any, _schema: Any, _ngram: Any) -> pa.Table:
+            try:
+                return pool.get_results()
+            except EmptyResultError:
+                raise StopIteration from None
+
+    class TableWorker(ArrowReaderWorker):
+        @staticmethod
+        def new_results_queue_reader() -> Tables:
+            return Tables()
+
+    class ChosenGroups(Reader):
+        def _filter_row_groups(self, *_: Any) -> tuple[list[int], None]:
+            return list(groups), None
+
+    filesystem, dataset_path = get_filesystem_and_path_or_paths(path.absolute().as_uri())
+    return ChosenGroups(
+        filesystem,
+        dataset_path,
+        schema_fields=[f"^{name}$" for name in columns],
+        worker_class=TableWorker,
+        reader_pool=ThreadPool(1, results_queue_size=1),  # one thread: groups come in order
+        shuffle_row_groups=False,
+        is_batched_reader=True,
+    )
 
 
 class _ArrowGroup:
@@ -93,21 +120,6 @@ class _ArrowGroup:
 
     def entity_ids(self) -> list[str]:
         return self._table.column(ENTITY).to_pylist()
-
-
-class _BytesGroup:
-    def __init__(self, columns: dict[str, np.ndarray]) -> None:
-        self._columns = columns
-
-    def take(self, order: np.ndarray | None = None) -> Rows:
-        def chosen(name: str) -> list[bytes]:
-            column = self._columns[name]
-            return list(column if order is None else column[order])
-
-        return rows_of({name: unpack_bytes(chosen(name), dtype) for name, dtype in RAGGED.items()})
-
-    def entity_ids(self) -> list[str]:
-        return [str(entity) for entity in self._columns[ENTITY]]
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:

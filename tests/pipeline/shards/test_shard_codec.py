@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.shards.codec import FLOAT, INT, join_rows, pack, pack_lists, to_table, unpack, unpack_bytes
+from pipeline.shards.codec import FLOAT, INT, join_rows, pack, pack_lists, to_table, unpack
 from tests.pipeline.shards.conftest import make_rows
 
 ragged = st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=5), max_size=12)
@@ -33,15 +33,6 @@ def test_slices_of_arrow_columns_are_packed_and_unpacked_as_slices(
     for sliced in (pack_lists(column.slice(start, size), INT), pack_lists(column, INT).slice(start, size)):
         values, offsets = unpack(sliced, INT)
         assert [values[a:b].tolist() for a, b in pairwise(offsets)] == expected
-
-
-@given(ragged)
-def test_bytes_objects_unpack_as_the_column_does(rows: list[list[int]]) -> None:
-    packed = pack_lists(pa.array(rows, pa.list_(pa.int32())), INT)
-    values, offsets = unpack_bytes(packed.to_pylist(), INT)
-    expected_values, expected_offsets = unpack(packed, INT)
-    assert np.array_equal(values, expected_values)
-    assert np.array_equal(offsets, expected_offsets)
 
 
 def test_values_are_little_endian() -> None:
