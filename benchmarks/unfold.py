@@ -25,6 +25,7 @@ from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.config import Config, load_config
+from pipeline.generations import current_generation
 from pipeline.session import get_session
 from pipeline.tables import Tables
 from pipeline.unfold import run
@@ -62,14 +63,9 @@ def write_events(folder: Path, events: int) -> None:
 
 def ours(config: Config, spark: SparkSession) -> Shape:
     run(config)
-    return config_shape(config, spark)
-
-
-def config_shape(config: Config, spark: SparkSession) -> Shape:
     tables = Tables(config, spark)
-    return shape_of(
-        tables.path("concept_vectors") + "/*/*.parquet", "len(concept_ids)", tables.read("vocabulary").count()
-    )
+    vectors = current_generation(Path(tables.path("concept_vectors")), "vectors", "unfold")
+    return shape_of(f"{vectors}/*.parquet", "len(concept_ids)", tables.read("vocabulary").count())
 
 
 def mllib(events: str, output: str, spark: SparkSession) -> Shape:
@@ -118,16 +114,14 @@ def duck(events: str, output: str) -> Shape:
               (SELECT user, list_sort(list({{id: id, weight: ln(1 + weight)::FLOAT}})) AS entries
                FROM weights JOIN vocabulary USING (concept) GROUP BY user))
         TO '{output}' (FORMAT parquet)""")
-    size = connection.sql("SELECT count(*) FROM vocabulary").fetchone()
+    ((size,),) = connection.sql("SELECT count(*) FROM vocabulary").fetchall()
     connection.close()
-    assert size is not None
-    return shape_of(output, "len(ids)", size[0])
+    return shape_of(output, "len(ids)", size)
 
 
 def shape_of(files: str, length: str, vocabulary: int) -> Shape:
-    row = duckdb.sql(f"SELECT count(*), sum({length})::BIGINT FROM '{files}'").fetchone()
-    assert row is not None
-    return (row[0], row[1], vocabulary)
+    ((entities, weights),) = duckdb.sql(f"SELECT count(*), sum({length})::BIGINT FROM '{files}'").fetchall()
+    return (entities, weights, vocabulary)
 
 
 def measure(ways: dict[str, Callable[[], Shape]], rounds: int) -> tuple[dict[str, list[float]], Shape]:
