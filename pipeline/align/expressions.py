@@ -88,7 +88,7 @@ def _result(task: int, segment: Segment) -> tuple[Column, Column]:
     else:
         label = F.when(value >= 0, value.cast("double"))
         reason = F.when(value < 0, F.lit(f"label is none of the classes {', '.join(segment.classes)}"))
-    return hit(task, segment, label, member), bad_value(task, F.when(member, reason))
+    return hit(F.lit(task), segment, label, member), bad_value(task, F.when(member, reason))
 
 
 def _expression(rows_df: DataFrame, segment: Segment, text: str, key: str) -> Column:

@@ -23,12 +23,12 @@ Numbered = tuple[int, Segment]
 """A segment with its task id."""
 
 
-def hit(task: int, segment: Segment, label: Column, member: Column) -> Column:
+def hit(task: Column, segment: Segment, label: Column, member: Column) -> Column:
     """struct<task, label>, or null where the entity is not in the space, has no label, or zero-filling gives it."""
     there = member & label.isNotNull()
     if zero_filled(segment):
         there = there & (label != 0.0)
-    return F.when(there, F.struct(F.lit(task).alias("task"), label.cast("double").alias("label")))
+    return F.when(there, F.struct(task.alias("task"), label.cast("double").alias("label")))
 
 
 def bad_value(task: int, reason: Column) -> Column:

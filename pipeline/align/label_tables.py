@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+
 from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType
 
 from pipeline.align.hits import Numbered, array_of, class_index, hit, not_finite
-from pipeline.align.spaces import condition_of
+from pipeline.align.spaces import condition_of, zero_filled
 from pipeline.config.data import LabelTable, Segment, Source, Table
 from pipeline.errors import UserError
 from pipeline.sources import check_columns, quoted
@@ -64,10 +66,13 @@ def table_hits(rows_df: DataFrame, table: LabelTable, segments: list[Numbered]) 
     """
     label = F.col(quoted(table.label))
     kind = rows_df.select(label).schema[0].dataType
-    by_task = [(task, segment, _value(label, kind, segment)) for task, segment in segments]
-    value = _choose([(task, value) for task, _, (value, _) in by_task])
-    reason = _choose([(task, reason) for task, _, (_, reason) in by_task])
-    member = _choose([(task, _member(rows_df, table, segment)) for task, segment in segments])
+    values = [
+        (tasks, _value(label, kind, segment))
+        for tasks, segment in _alike(segments, lambda one: (one.kind, *one.classes))
+    ]
+    value = _choose([(tasks, value) for tasks, (value, _) in values])
+    reason = _choose([(tasks, reason) for tasks, (_, reason) in values])
+    member = _choose([(tasks, _member(rows_df, table, one)) for tasks, one in _alike(segments, condition_of)])
     checked_df = rows_df.select(
         F.col(ENTITY).alias("entity_id"), TASK, value.alias("value"), reason.alias("reason"), member.alias("member")
     )
@@ -82,11 +87,13 @@ def table_hits(rows_df: DataFrame, table: LabelTable, segments: list[Numbered]) 
     torn = ~binary & (F.col("value") != F.col("least"))
     reason = F.when(torn, F.lit("several rows give different labels")).otherwise(F.col("reason"))
     label = F.when(~torn, F.col("value"))
-    hits = [F.when(F.col(TASK) == task, hit(task, segment, label, F.col("member"))) for task, segment in segments]
+    hits = _choose(
+        [(tasks, hit(F.col(TASK), one, label, F.col("member"))) for tasks, one in _alike(segments, zero_filled)]
+    )
     bad = F.struct(F.col(TASK).alias("task"), reason.alias("reason"))
     return per_task_df.select(
         "entity_id",
-        array_of([F.coalesce(*hits)]).alias("hits"),
+        array_of([hits]).alias("hits"),
         array_of([F.when(reason.isNotNull(), bad)]).alias("bad"),
     )
 
@@ -124,6 +131,17 @@ def _member(rows_df: DataFrame, table: LabelTable, segment: Segment) -> Column:
     return F.coalesce(holds, F.lit(False))
 
 
-def _choose(by_task: list[tuple[int, Column]]) -> Column:
-    """The column of the row's own task."""
-    return F.coalesce(*(F.when(F.col(TASK) == task, column) for task, column in by_task))
+def _alike(segments: list[Numbered], key: Callable[[Segment], Hashable]) -> list[tuple[list[int], Segment]]:
+    """The tasks with the same key, and one of their segments: an expression for each sort of task, not for each
+    task, keeps what Spark has to compile small."""
+    tasks: dict[Hashable, list[int]] = {}
+    examples: dict[Hashable, Segment] = {}
+    for task, segment in segments:
+        tasks.setdefault(key(segment), []).append(task)
+        examples.setdefault(key(segment), segment)
+    return [(tasks[one], examples[one]) for one in tasks]
+
+
+def _choose(by_tasks: list[tuple[list[int], Column]]) -> Column:
+    """The column that is meant for the row's own task."""
+    return F.coalesce(*(F.when(F.col(TASK).isin(tasks), column) for tasks, column in by_tasks))
