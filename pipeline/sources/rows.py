@@ -39,7 +39,9 @@ def read_marked(config: Config, source: Source) -> DataFrame:
     time = _time(rows_df, source)
     first = {"entity is missing": entity.isNull()}
     if source.time is not None:
-        given = as_text(F.col(quoted(source.time)), type_of(rows_df, source.time))
+        given = F.col(quoted(source.time))
+        if isinstance(type_of(rows_df, source.time), T.StringType):
+            given = as_text(given, T.StringType())
         unit = "a timestamp" if source.time_unit == "timestamp" else f"a time in {source.time_unit}"
         first |= {f"{source.time} is missing": given.isNull(), f"{source.time} is not {unit}": time.isNull()}
     if CORRUPT in rows_df.columns:

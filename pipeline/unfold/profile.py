@@ -27,14 +27,16 @@ def profile_rows(marked_df: DataFrame, source: Source, config: Config) -> Profil
     in_window = F.lit(True) if source.time is None else time < F.lit(config.unfold.cutoff).cast("timestamp")
     if source.time is not None and config.unfold.start is not None:
         in_window &= time >= F.lit(config.unfold.start).cast("timestamp")
-    day = F.when(F.col(DEFECT).isNull(), F.to_date(time).cast("string"))
-    grouped_df = marked_df.groupBy(F.col(DEFECT).alias("defect"), day.alias("day"))
-    counted = grouped_df.agg(
+    day = F.when(F.col(DEFECT).isNull(), F.to_date(time))
+    grouped_df = marked_df.groupBy(F.col(DEFECT).alias("defect"), day.alias("day")).agg(
         F.count("*").alias("rows"),
         F.sum(in_window.cast("long")).alias("features"),
-        F.min(time).cast("string").alias("first"),
-        F.max(time).cast("string").alias("last"),
-    ).collect()
+        F.min(time).alias("first"),
+        F.max(time).alias("last"),
+    )
+    # As text once they are few: making text of every row's time costs more than reading it.
+    texts = [F.col(name).cast("string").alias(name) for name in ("day", "first", "last")]
+    counted = grouped_df.select("defect", "rows", "features", *texts).collect()
     good = [row for row in counted if row["defect"] is None]
     bad: dict[str, int] = {}
     for row in counted:
