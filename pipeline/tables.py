@@ -7,7 +7,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.config import Config
-from pipeline.config.names import identifier
+from pipeline.config.names import identifier, sql_name
 from pipeline.environment import check_writable
 from pipeline.errors import UserError
 from pipeline.generations import current_generation, new_generation
@@ -30,14 +30,22 @@ class Tables:
         """The folder of a table. Raises ValueError for an unsafe name."""
         return str((self._root / identifier(name)).absolute())
 
+    def place(self, name: str) -> str:
+        """Where a table is, for people: its folder, or its name where it is in Spark's catalog."""
+        return name if _in_catalog(name) else self.path(name)
+
     def exists(self, name: str) -> bool:
+        if _in_catalog(name):
+            return self._spark.catalog.tableExists(name)
         folder = self._root / identifier(name)
         return (folder / "_delta_log").is_dir() if self._format == "delta" else (folder / "CURRENT").is_file()
 
     def read(self, name: str, stage: str = "an earlier") -> DataFrame:
         """A table. Raises UserError, naming the stage that writes it, where it does not stand."""
         if not self.exists(name):
-            raise UserError(f"{self.path(name)}: no table {name} here; run {stage} stage first")
+            raise UserError(f"{self.place(name)}: no table {name} here; run {stage} stage first")
+        if _in_catalog(name):
+            return self._spark.table(name)
         if self._format == "delta":
             return self._spark.read.format("delta").load(self.path(name))
         return self._spark.read.parquet(str(current_generation(self._root / name, f"table {name}", stage).absolute()))
@@ -53,11 +61,22 @@ class Tables:
                 rows_df.write.mode("overwrite").parquet(str(folder.absolute()))
 
     def replace_where(self, name: str, rows_df: DataFrame, condition: str, partition_by: list[str]) -> None:
-        """Delta only: replace the rows that meet a condition, by one transaction; creates the table if need be."""
+        """Delta only: replace the rows that meet a condition, by one transaction; creates the table if need be.
+
+        A name with dots is a table of Spark's catalog.
+        """
         if self._format != "delta":
             raise UserError(f"table {name}: replacing part of a table needs spark.tables: delta")
-        check_writable(Path(self.path(name)))
         writer = rows_df.write.format("delta").mode("overwrite").partitionBy(*partition_by)
         if self.exists(name):
             writer = writer.option("replaceWhere", condition)
-        writer.save(self.path(name))
+        if _in_catalog(name):
+            writer.saveAsTable(name)
+        else:
+            check_writable(Path(self.path(name)))
+            writer.save(self.path(name))
+
+
+def _in_catalog(name: str) -> bool:
+    """Whether a table is Spark's to find, `schema.table`, and not a folder under the working folder."""
+    return "." in sql_name(name)

@@ -16,6 +16,8 @@ from pipeline.shards.manifest import TaskEntry
 MODEL, ORACLE = "model", "oracle"
 GROUPS = ("large", "mid", "niche")
 """In this order in tables; groups of other names come after them."""
+OF_SCORES = ("auc", "log_loss", "ece", "average_precision")
+"""Of binary segments, those that need no threshold: what is told of the oracle, for which none is chosen."""
 Metrics = dict[str, float]
 
 

@@ -21,7 +21,7 @@ from pipeline.evaluate.console import print_results
 from pipeline.evaluate.oracle import read_truth
 from pipeline.evaluate.predict import TaskScores, predict
 from pipeline.evaluate.report import finite, write_report
-from pipeline.evaluate.results import MODEL, ORACLE, SegmentResult, measure, segment_result, summarise
+from pipeline.evaluate.results import MODEL, OF_SCORES, ORACLE, SegmentResult, measure, segment_result, summarise
 from pipeline.layout import Layout
 from pipeline.modelfolder import ModelSpec, check_vocabulary, load_model
 from pipeline.shards import manifest as m
@@ -129,7 +129,7 @@ def _results(
         for who, of_tasks in scores.items():
             found = measure(entry.kind, of_tasks[task_id], thresholds[who][task_id])
             if found:
-                metrics[who] = found
+                metrics[who] = {name: found[name] for name in OF_SCORES} if who == ORACLE else found
         reach = score_facts.get("reach", {}).get(entry.name, {})
         results.append(segment_result(entry, scores[MODEL][task_id], thresholds[MODEL][task_id], metrics, reach))
     return results

@@ -41,12 +41,12 @@ def partition_scorer(model_folder: str) -> Callable[[Iterable[pa.RecordBatch]], 
         from pyspark import TaskContext
 
         context = TaskContext.get()
-        attempt = context.attemptNumber() if context else 0
+        place = f"{context.partitionId()}:{context.attemptNumber()}" if context else ""
         for record_batch in batches:
             if record_batch.num_rows:
                 model, heads = _model(model_folder)
                 yield score_batch(model, heads, record_batch)
-                fault_point(f"score:in-task:{attempt}")
+                fault_point(f"score:in-task:{place}")
 
     return score_partition
 

@@ -131,3 +131,22 @@ def test_a_run_date_that_is_none_is_refused(spark, make_config):
 def test_a_model_that_is_not_there_is_named(spark, config):
     with pytest.raises(UserError, match="train stage"):
         run(config)
+
+
+def test_predictions_can_go_to_a_table_of_sparks_catalog(spark, make_config, tmp_path):
+    config = make_config("score.table=marketing.predictions", "score.run_id=first")
+    build(spark, config, vectors(6))
+    spark.sql(f"CREATE DATABASE IF NOT EXISTS marketing LOCATION '{tmp_path / 'marketing'}'")
+    try:
+        run(config)
+        run(config)
+        table = spark.table("marketing.predictions").toPandas()
+        assert len(table) == 6 * len(SEGMENTS)
+        assert not Tables(config, spark).exists("predictions")
+    finally:
+        spark.sql("DROP DATABASE marketing CASCADE")
+
+
+def test_tables_kept_as_parquet_are_refused_before_work(spark, make_config):
+    with pytest.raises(UserError, match=r"spark\.tables"):
+        run(make_config("spark.tables=parquet"))
