@@ -54,7 +54,7 @@ def test_a_table_that_is_not_there_names_the_stage_to_run(tables: Tables) -> Non
 @pytest.mark.parametrize("name", ["../people", "a b", "people;", "", "a/b"])
 def test_unsafe_names_are_refused(tables: Tables, spark: SparkSession, name: str) -> None:
     for use in (tables.path, tables.exists, tables.read, lambda name: tables.replace(name, spark.range(1))):
-        with pytest.raises(ValueError, match="is not a (plain|safe table) name"):
+        with pytest.raises(ValueError, match=r"is not a (plain|safe table) name"):
             use(name)
 
 

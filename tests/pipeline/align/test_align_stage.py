@@ -168,9 +168,7 @@ def test_a_split_may_come_with_the_data(spark: SparkSession, world: Path) -> Non
     query = {row["entity_id"] for row in inputs.entities_df.where("split = 'query'").collect()}
     assert query == {f"u{i}" for i in range(0, ENTITIES, 5)}
     wrong = make_config(world, world / "by", align={"split": {"by": {**by, "column": "prt"}}})
-    with pytest.raises(
-        UserError, match=r"align\.split\.by: source profile: no column prt; .*: user, level, part"
-    ):
+    with pytest.raises(UserError, match=r"align\.split\.by: source profile: no column prt; .*: user, level, part"):
         read_inputs(wrong)
 
 
