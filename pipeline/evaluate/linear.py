@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from pipeline.evaluate.losses import mean_loss
 from pipeline.evaluate.views import View, row_scale, scale_rows
 
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """C of the L2 penalty, from strong to weak."""
 DEFAULT = 0.01
 """Where validation cannot choose."""
