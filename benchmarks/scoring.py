@@ -1,6 +1,6 @@
 """Bulk scoring, side by side: ours, K forward passes, Spark's predict_batch_udf.
 
-    python -m benchmarks.scoring [--size demo paper] [--rows 8192] [--rounds 3] [--naive-rounds 1]
+    python -m benchmarks.scoring [--size demo paper] [--rows N] [--rounds 3] [--naive-rounds 1]
 
 The same vectors, model and Spark slots; each way ends in rows (entity, segment, score, decision) that go to Spark's
 noop sink, and all must give the same scores.
@@ -44,19 +44,11 @@ from pipeline.score.heads import Heads
 from pipeline.score.partition import SCHEMA, long_rows, partition_scorer, score_batch, to_batch
 from pipeline.session import get_session
 
-SIZES: dict[str, dict[str, Any]] = {
-    name: {
-        "embedding_dim": width,
-        "experts": 3,
-        "expert_layers": layers,
-        "expert_width": width,
-        "gate_hidden": gate,
-        "tower_hidden": tower,
-    }
-    for name, width, layers, gate, tower in (("demo", 64, 2, 0, 16), ("paper", 512, 6, 32, 32))
-}
+CONFIGURATIONS = {"demo": "conf/models/metaaug_small.yaml", "paper": "conf/models/metaaug_paper.yaml"}
+ROWS = {"demo": 65_536, "paper": 8_192}
 VOCABULARY, CONCEPTS, HITS = 20_000, 100, 1.1
 BATCH_ROWS = 4096
+REPOSITORY = Path(__file__).resolve().parent.parent
 Way = Callable[[], DataFrame]
 
 
@@ -66,9 +58,10 @@ def write_world(folder: Path, size: str, rows: int) -> tuple[str, str]:
     batch, masks = simulated_batch(rows, CONCEPTS, VOCABULARY, HITS, seed=0)
     fields = torch.zeros(VOCABULARY, dtype=torch.int64)
     tasks = [TaskSpec(name=f"segment_{task:02}") for task in range(TASKS)]
-    model = build_model("metaaug", [task.task() for task in tasks], masks, fields, SIZES[size])
+    configured = load_config([REPOSITORY / CONFIGURATIONS[size]]).model
+    model = build_model(configured.name, [task.task() for task in tasks], masks, fields, configured.settings)
     spec = ModelSpec(
-        architecture=Architecture(name="metaaug", settings=SIZES[size]),
+        architecture=Architecture(name=configured.name, settings=configured.settings),
         vocabulary_hash="",
         vocabulary_size=VOCABULARY,
         tasks=tasks,
@@ -249,8 +242,8 @@ def _cpu(part: Callable[[], Any], repeats: int = 5) -> float:
     return statistics.median(taken)
 
 
-def run_size(spark: SparkSession, folder: Path, size: str, options: argparse.Namespace) -> dict[str, Any]:
-    model_folder, vectors = write_world(folder, size, options.rows)
+def run_size(spark: SparkSession, folder: Path, size: str, rows: int, options: argparse.Namespace) -> dict[str, Any]:
+    model_folder, vectors = write_world(folder, size, rows)
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(BATCH_ROWS))
     vectors_df = spark.read.parquet(vectors).repartition(os.cpu_count() or 1, "entity_id").persist()
     longest = vectors_df.agg(F.max(F.size("concept_ids"))).first()[0]  # type: ignore[index]
@@ -282,8 +275,8 @@ def show(size: str, rows: int, found: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", nargs="+", choices=list(SIZES), default=list(SIZES))
-    parser.add_argument("--rows", type=int, default=8192)
+    parser.add_argument("--size", nargs="+", choices=list(ROWS), default=list(ROWS))
+    parser.add_argument("--rows", type=int, help=f"default: {ROWS}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--naive-rounds", type=int, default=1)
     parser.add_argument("--naive-cpu-rows", type=int, default=512, help="rows of the naive way in the CPU breakdown")
@@ -293,8 +286,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         spark = get_session(load_config([], ["run.name=benchmark", f"spark.master=local[{os.cpu_count()}]"]))
         for size in options.size:
-            results[size] = run_size(spark, Path(scratch), size, options)
-            show(size, options.rows, results[size])
+            rows = options.rows or ROWS[size]
+            results[size] = run_size(spark, Path(scratch), size, rows, options)
+            show(size, rows, results[size])
         spark.stop()
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
