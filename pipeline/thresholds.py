@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Objective = Literal["f1", "accuracy", "kappa", "prevalence"]
+Objective = Literal["f1", "accuracy", "kappa", "prevalence", "half"]
 
 
 def choose_threshold(
@@ -15,10 +15,13 @@ def choose_threshold(
 ) -> float:
     """The threshold t for decisions `score >= t` that is best for the objective on these rows.
 
-    labels, scores [rows]. prevalence: as many rows are selected as there are positives. Every cut between two
+    labels, scores [rows]. prevalence: as many rows are selected as there are positives. half: 0.5 whatever the rows,
+    the most accurate decision for calibrated scores, without the noise of a choice. Else every cut between two
     different scores is tried, so the answer is exact; a cut lies half-way between its neighbours.
     Returns `default` where the labels are all of one class, for then no cut is better than another.
     """
+    if objective == "half":
+        return 0.5
     positives = float(labels.sum())
     rows = len(labels)
     if positives == 0 or positives == rows:

@@ -85,8 +85,8 @@ class Evaluate(Section):
     baselines: list[Literal["logistic_regression", "lightgbm"]] = ["logistic_regression", "lightgbm"]
     oracle: str | None = None
     """A Parquet folder (entity_id, segment probabilities) with the true probabilities of simulated data."""
-    threshold: Literal["f1", "accuracy", "kappa", "prevalence"] = "f1"
-    """What the decision threshold of each segment is chosen for, on validation."""
+    threshold: Literal["f1", "accuracy", "kappa", "prevalence", "half"] = "f1"
+    """What the decision threshold of each segment is chosen for, on validation; half: it is 0.5, not chosen."""
     max_rows: int = Field(default=500_000, ge=1)
     """Of each split at most so many rows are held in memory, a fair sample as shards are shuffled."""
     published: dict[str, dict[Metric, float]] = {}

@@ -33,10 +33,11 @@ from pipeline.layout import Layout
 from pipeline.modelfolder import LoadedModel
 
 THRESHOLD_FOR = {
-    "f1": "F1",
-    "accuracy": "accuracy",
-    "kappa": "kappa",
-    "prevalence": "match of the share of positives",
+    "f1": "chosen on validation for the best F1",
+    "accuracy": "chosen on validation for the best accuracy",
+    "kappa": "chosen on validation for the best kappa",
+    "prevalence": "chosen on validation for the best match of the share of positives",
+    "half": "of one half",
 }
 _STAGES = ("simulate", "prepare", "unfold", "align", "train", "score", "evaluate")
 

@@ -45,3 +45,9 @@ def test_neighbouring_floats_stay_apart() -> None:
     high = np.nextafter(low, 1)
     threshold = choose_threshold(np.array([0.0, 1.0]), np.array([low, high]), "f1")
     assert low < threshold <= high
+
+
+def test_half_is_not_chosen() -> None:
+    labels, scores = np.array([0, 0, 1], dtype=np.float32), np.array([0.1, 0.2, 0.3], dtype=np.float32)
+    assert choose_threshold(labels, scores, "half", default=0.9) == 0.5
+    assert choose_threshold(labels[:2], scores[:2], "half", default=0.9) == 0.5
