@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 from torch import Tensor, nn
 
+from models.ensemble import Ensemble
 from models.masks import TaskMasks
 from models.metaaug import MetaAug
 from models.task import Task
@@ -17,11 +18,15 @@ MODELS: dict[str, type[nn.Module]] = {"metaaug": MetaAug}
 
 
 def build_model(
-    name: str, tasks: Sequence[Task], masks: TaskMasks, fields: Tensor, settings: Mapping[str, Any]
+    name: str, tasks: Sequence[Task], masks: TaskMasks, fields: Tensor, settings: Mapping[str, Any], members: int = 1
 ) -> nn.Module:
-    """The model `name` with its settings. Raises ValueError for an unknown name or setting or a wrong type or value."""
+    """The model `name` with its settings; an ensemble of so many where members is above 1.
+
+    Raises ValueError for an unknown name or setting or a wrong type or value.
+    """
     check_settings(name, settings)
-    return MODELS[name](tasks, masks, fields, **settings)
+    built = [MODELS[name](tasks, masks, fields, **settings) for _ in range(members)]
+    return built[0] if members == 1 else Ensemble(built)
 
 
 def check_settings(name: str, settings: Mapping[str, Any]) -> None:

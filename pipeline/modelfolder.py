@@ -44,10 +44,11 @@ class _Part(BaseModel):
 
 
 class Architecture(_Part):
-    """A name in models/registry.py and the keyword arguments of its constructor."""
+    """A name in models/registry.py, the keyword arguments of its constructor, and how many such are averaged."""
 
     name: str
     settings: dict[str, Any] = {}
+    members: int = Field(default=1, ge=1)
 
 
 class TaskSpec(_Part):
@@ -122,6 +123,7 @@ def load_model(where: Layout | Path | str) -> LoadedModel:
             masks,
             _named(tensors, "fields"),
             spec.architecture.settings,
+            spec.architecture.members,
         )
         model.load_state_dict(tensors)
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:

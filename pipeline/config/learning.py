@@ -16,6 +16,8 @@ class Model(Section):
     name: str = "metaaug"
     settings: dict[str, Any] = {}
     """Keyword arguments of the model, such as {experts: 3, expert_layers: 6, expert_width: 512}."""
+    members: int = Field(default=1, ge=1)
+    """So many models of this kind with different random starts are trained side by side and averaged."""
 
 
 class Auxiliary(Section):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from models.ensemble import members_of
 from models.initial import field_vectors
 from models.registry import build_model, check_settings, setting_types
 from pipeline.config import Config
@@ -73,21 +74,27 @@ def start_model(context: Context, statistics: LabelStatistics) -> nn.Module:
     settings = model_settings(config, shards.vocabulary_size)
     torch.manual_seed(config.train.seed)
     try:
-        model = build_model(config.model.name, shards.tasks, shards.masks(), shards.fields(), settings)
+        model = build_model(
+            config.model.name, shards.tasks, shards.masks(), shards.fields(), settings, config.model.members
+        )
     except ValueError as error:
         raise UserError(f"model.settings: {error}") from None
     if world.is_first:
         model.start_from_priors(statistics.priors)  # type: ignore[operator]
         if config.train.embedding_start == "correspondence" or config.train.field_scale:
-            _start_embeddings(model, context)
+            for number, member in enumerate(members_of(model)):
+                _start_embeddings(member, context, number)
     model.to(context.device)
     world.broadcast_([parameter.detach() for parameter in model.parameters()])
     return model
 
 
 @torch.no_grad()
-def _start_embeddings(model: nn.Module, context: Context) -> None:
-    """Start the concept embeddings as `train` says, in a model that has a table `embedding.weight` [V, dim]."""
+def _start_embeddings(model: nn.Module, context: Context, number: int) -> None:
+    """Start the concept embeddings as `train` says, in a model that has a table `embedding.weight` [V, dim].
+
+    number: its place among the members of an ensemble, each of which has another random part.
+    """
     settings, shards = context.settings, context.shards
     table = getattr(getattr(model, "embedding", None), "weight", None)
     if table is None:
@@ -96,7 +103,7 @@ def _start_embeddings(model: nn.Module, context: Context) -> None:
     dim = table.shape[1]
     if settings.embedding_start == "correspondence":
         began = time.monotonic()
-        table.copy_(concept_embeddings(shards, dim, settings.seed, settings.embedding_scale))
+        table.copy_(concept_embeddings(shards, dim, settings.seed + number, settings.embedding_scale))
         logger.info("concept embeddings from correspondence analysis in %.1f s", time.monotonic() - began)
     if settings.field_scale:
-        table.add_(field_vectors(shards.fields(), dim, settings.seed, settings.field_scale))
+        table.add_(field_vectors(shards.fields(), dim, settings.seed + number, settings.field_scale))

@@ -72,7 +72,7 @@ def _spec(loop: Loop, thresholds: dict[str, float], context: Context) -> ModelSp
         for task, entry in zip(shards.tasks, shards.manifest.tasks, strict=True)
     ]
     return ModelSpec(
-        architecture=Architecture(name=config.model.name, settings=settings),
+        architecture=Architecture(name=config.model.name, settings=settings, members=config.model.members),
         vocabulary_hash=shards.vocabulary_hash,
         vocabulary_size=shards.vocabulary_size,
         tasks=tasks,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.auxiliary import auxiliary_loss
 from models.batch import Batch
+from models.ensemble import members_of
 from models.hiding import HiddenConcepts
 from models.losses import balanced_weights, pair_losses
 from models.task import Task
@@ -57,7 +58,22 @@ class Objective:
         return replace(batch, labels=(batch.labels - self._shift[tasks]) / self._scale[tasks])
 
     def __call__(self, model: nn.Module, visible: Batch, hidden: HiddenConcepts, with_auxiliary: bool) -> Loss:
-        """visible: rows with some concepts hidden, labels standardised; hidden: those concepts."""
+        """visible: rows with some concepts hidden, labels standardised; hidden: those concepts.
+
+        An ensemble's total is the sum of its members', so that each is trained as it would be alone; what is shown
+        of it is their mean.
+        """
+        losses = [self._of_member(member, visible, hidden, with_auxiliary) for member in members_of(model)]
+        if len(losses) == 1:
+            return losses[0]
+        return Loss(
+            total=torch.stack([loss.total for loss in losses]).sum(),
+            segments=torch.stack([loss.segments for loss in losses]).mean(),
+            auxiliary=torch.stack([loss.auxiliary for loss in losses]).mean(),
+            per_pair=torch.stack([loss.per_pair for loss in losses]).mean(0),
+        )
+
+    def _of_member(self, model: nn.Module, visible: Batch, hidden: HiddenConcepts, with_auxiliary: bool) -> Loss:
         if with_auxiliary:
             logits, presence = model.forward_with_auxiliary(visible)  # type: ignore[operator]
             examples = presence.numel() - (visible.concept_ids < presence.shape[1]).sum()
