@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.batch import Batch
-from models.layers.auxiliary_heads import AuxiliaryHeads
-from models.layers.embedding import ConceptEmbedding, visible_weights
 from models.layers.experts import Experts
 from models.layers.gates import Gates
 from models.layers.groups import TaskGroups
 from models.layers.hits import Hits, find_hits
 from models.layers.shared_outputs import SharedOutputs
 from models.layers.towers import Towers
+from models.masked import MaskedModel, at_least
 from models.masks import TaskMasks
 from models.task import Task
 
 _DENSE_SHARE = 0.25  # from this share of all (row, task) pairs on, scoring all of them is the cheaper way
 
 
-class MetaAug(nn.Module):
+class MetaAug(MaskedModel):
     """The model of the paper; see models/layers/ for its parts.
 
-    A view is a row without the concepts of one mask; its input is
-        x = sum_c w_c E_c / sqrt(norm_offset + sum_c w_c)    over its visible concepts c,
-    where the norm, too, is taken after masking (a norm of the whole row would tell of what is hidden).
-    Each distinct view is computed once, whatever the number of tasks (models/layers/hits.py).
+    Where other models compute all tasks of every view, this one computes a masked view's own tasks only.
     """
 
-    fields: Tensor
-    auxiliary_concepts: Tensor
+    towers: Towers
 
     def __init__(
         self,
@@ -48,126 +44,49 @@ class MetaAug(nn.Module):
         tower_hidden: int = 32,
         gate_input: bool = True,
         shared_outputs: int = 0,
-        dropout: float = 0.0,
-        linear_term: bool = False,
-        norm_offset: float = 20.0,
-        auxiliary: int = 0,
-        auxiliary_hidden: int = 32,
-        embedding_std: float = 0.1,
-        sparse_embeddings: bool = False,
+        **common: Any,
     ) -> None:
-        """The defaults are the paper's sizes. fields [vocabulary] int64: the field of each concept.
+        """The defaults are the paper's sizes; `common` are the settings of MaskedModel.
 
         gate_hidden, tower_hidden: units of a gate's and a tower's hidden layer, 0: linear.
         gate_input: False: a task weighs the experts the same for every row; gate_hidden is then 0.
         shared_outputs: width of a linear layer shared by all tasks between experts and towers, 0: none.
-        dropout: of the experts' layers. linear_term: adds a linear model a task over its visible concepts.
-        auxiliary: the first so many concepts (the most frequent) are also predicted, see forward_with_auxiliary.
-        sparse_embeddings: tables over the vocabulary get sparse gradients.
         """
-        super().__init__()
-        sizes = {"embedding_dim": embedding_dim, "experts": experts, "expert_layers": expert_layers}
-        for name, size in (sizes | {"expert_width": expert_width, "auxiliary_hidden": auxiliary_hidden}).items():
-            if size < 1:
-                raise ValueError(f"{name} is at least 1, not {size}")
-        if gate_hidden < 0 or tower_hidden < 0:
-            raise ValueError(f"gate_hidden and tower_hidden are at least 0, not {gate_hidden} and {tower_hidden}")
-        if shared_outputs < 0:
-            raise ValueError(f"shared_outputs is at least 0, not {shared_outputs}")
+        super().__init__(tasks, masks, fields, embedding_dim=embedding_dim, **common)
+        at_least(1, experts=experts, expert_layers=expert_layers, expert_width=expert_width)
+        at_least(0, gate_hidden=gate_hidden, tower_hidden=tower_hidden, shared_outputs=shared_outputs)
         if gate_hidden and not gate_input:
             raise ValueError(f"gate_hidden is 0 where gate_input is false, not {gate_hidden}")
-        if not norm_offset > 0:
-            raise ValueError(f"norm_offset is above 0, not {norm_offset}")
-        if not tasks or len(tasks) != masks.tasks:
-            raise ValueError(f"{len(tasks)} tasks, but masks for {masks.tasks}")
-        if fields.numel() != masks.vocabulary_size:
-            raise ValueError(f"fields of {fields.numel()} concepts, but masks over {masks.vocabulary_size}")
-        if not 0 <= auxiliary <= masks.vocabulary_size:
-            raise ValueError(f"auxiliary is between 0 and the {masks.vocabulary_size} concepts, not {auxiliary}")
-        self.tasks = tuple(tasks)
-        self.norm_offset = norm_offset
-        self.masks = masks
-        self.register_buffer("fields", fields)
-        self.register_buffer("auxiliary_concepts", torch.arange(auxiliary))
-        vocabulary = masks.vocabulary_size
-        self.embedding = ConceptEmbedding(vocabulary, embedding_dim, std=embedding_std, sparse=sparse_embeddings)
-        self.experts = Experts(experts, expert_layers, embedding_dim, expert_width, dropout)
+        self.experts = Experts(experts, expert_layers, embedding_dim, expert_width, self.dropout)
         self.gates = Gates(len(tasks), experts, embedding_dim if gate_input else 0, gate_hidden)
         self.shared = SharedOutputs(experts, expert_width, embedding_dim, shared_outputs) if shared_outputs else None
         self.towers = Towers([task.outputs for task in tasks], shared_outputs or expert_width, tower_hidden)
-        self.linear = (
-            ConceptEmbedding(vocabulary, self.towers.heads, std=0.0, sparse=sparse_embeddings) if linear_term else None
-        )
-        self.auxiliary = AuxiliaryHeads(auxiliary, experts, expert_width, auxiliary_hidden) if auxiliary else None
-
-    @property
-    def outputs(self) -> int:
-        """Columns of the logits: the widest task's."""
-        return self.towers.outputs
-
-    def forward(self, batch: Batch) -> Tensor:
-        """[pairs, outputs]: the logits of the batch's pairs (columns past a task's own are 0)."""
-        return self._forward(batch)[0]
-
-    def forward_with_auxiliary(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The logits and [rows, auxiliary]: of the presence of each auxiliary concept, from the plain rows.
-
-        Meant for rows of which concepts were hidden (models/hiding.py); models/auxiliary.py has the loss.
-        """
-        if self.auxiliary is None:
-            raise ValueError("the model has no auxiliary tasks (setting auxiliary)")
-        logits, experts = self._forward(batch)
-        return logits, self.auxiliary(experts[:, : batch.rows]).to(logits.dtype)
+        self.finish(experts, expert_width)
 
     def forward_all(self, batch: Batch) -> Tensor:
         """[rows, heads]: every task of every row, whatever pairs the batch names; heads in task order."""
         hits = find_hits(batch, self.masks, None)
-        x, linear = self._inputs(batch, hits)
+        x, linear = self.inputs(batch, hits)
         return self._all_heads(batch.rows, hits, x, self._tower_input(self.experts(x), x), linear)
 
     @torch.no_grad()
     def gate_weights(self, batch: Batch) -> Tensor:
         """[rows, experts, tasks]: what share each expert has in each task for the unmasked rows."""
         hits = find_hits(batch, self.masks, batch.pair_rows.new_empty(0))
-        return self.gates.all_tasks(self._inputs(batch, hits)[0][: batch.rows]).permute(2, 0, 1)
+        return self.gates.all_tasks(self.inputs(batch, hits)[0][: batch.rows]).permute(2, 0, 1)
 
-    @torch.no_grad()
-    def start_from_priors(self, priors: Tensor) -> None:
-        """Sets the output biases to what is known before any feature: the log-odds of each task's prevalence.
-
-        priors [heads]: share of positives (binary), share of the class (multiclass), mean label (regression).
-        """
-        if priors.shape != (self.towers.heads,):
-            raise ValueError(f"priors for {tuple(priors.shape)} heads, but the model has {self.towers.heads}")
-        kinds = [self.tasks[task].kind for task in self.towers.head_tasks.tolist()]
-        share = priors.double().clamp(1e-6, 1 - 1e-6)
-        for kind, value in (("binary", share.logit()), ("multiclass", share.log()), ("regression", priors.double())):
-            of_kind = torch.tensor([k == kind for k in kinds], device=priors.device)
-            bias = self.towers.bias
-            bias.copy_(torch.where(of_kind.to(bias.device), value.to(bias), bias))
-
-    @torch.no_grad()
-    def scale_outputs(self, scale: Tensor, shift: Tensor) -> None:
-        """Makes every logit scale * logit + shift, by its head: from standardised targets to their own units.
-
-        scale, shift [heads].
-        """
-        self.towers.last.mul_(scale.to(self.towers.last))
-        self.towers.bias.mul_(scale.to(self.towers.bias)).add_(shift.to(self.towers.bias))
-        if self.linear is not None:
-            self.linear.weight.mul_(scale.to(self.linear.weight))
+    def network(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """All tasks of all views; `_forward` does with less."""
+        experts = self.experts(x)
+        return self.towers.all_tasks(self._tower_input(experts, x), self.gates.all_tasks(x)), experts
 
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits [pairs, outputs] and expert outputs [experts, rows + views, width]."""
-        tasks = len(self.tasks)
-        pair_keys = batch.pair_rows * tasks + batch.pair_tasks
-        if not bool((pair_keys[1:] > pair_keys[:-1]).all()):
-            raise ValueError("pairs must be distinct and sorted by (row, task)")
-        hits = find_hits(batch, self.masks, pair_keys)
-        x, linear = self._inputs(batch, hits)
+        hits = self.find_pair_hits(batch)
+        x, linear = self.inputs(batch, hits)
         experts = self.experts(x)
         tower_input = self._tower_input(experts, x)
-        if batch.pairs >= _DENSE_SHARE * batch.rows * tasks:
+        if batch.pairs >= _DENSE_SHARE * batch.rows * len(self.tasks):
             # hits.pair_positions are positions among the batch's pairs; here they are cells of [rows, tasks].
             by_head = self._all_heads(batch.rows, hits, x, tower_input, linear)
             if batch.pairs == by_head.numel():
@@ -179,14 +98,6 @@ class MetaAug(nn.Module):
     def _tower_input(self, experts: Tensor, x: Tensor) -> Tensor:
         """[experts, views, width]: the experts' outputs, or the narrower ones that all tasks share."""
         return experts if self.shared is None else self.shared(experts, x)
-
-    def _inputs(self, batch: Batch, hits: Hits) -> tuple[Tensor, Tensor | None]:
-        """x [rows + views, dim] and the linear terms [rows + views, heads]."""
-        scale = (self.norm_offset + visible_weights(batch, hits)).rsqrt().unsqueeze(1)
-        x = self.embedding(batch, hits) * scale.to(self.embedding.weight.dtype)
-        if self.linear is None:
-            return x, None
-        return x, self.linear(batch, hits) * scale.to(x.dtype)
 
     def _all_heads(self, rows: int, hits: Hits, x: Tensor, experts: Tensor, linear: Tensor | None) -> Tensor:
         """[rows, heads]: every task from the plain rows, then the hit pairs' own logits put in their place."""

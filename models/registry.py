@@ -5,16 +5,22 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from torch import Tensor, nn
 
 from models.ensemble import Ensemble
 from models.masks import TaskMasks
 from models.metaaug import MetaAug
+from models.mmoe import MMoE
+from models.shared_bottom import SharedBottom
 from models.task import Task
 
-MODELS: dict[str, type[nn.Module]] = {"metaaug": MetaAug}
+MODELS: dict[str, type[nn.Module]] = {
+    "metaaug": MetaAug,
+    "mmoe": MMoE,
+    "shared_bottom": SharedBottom,
+}
 
 
 def build_model(
@@ -39,18 +45,36 @@ def check_settings(name: str, settings: Mapping[str, Any]) -> None:
             nearest = difflib.get_close_matches(key, types, n=1, cutoff=0)[0]
             raise ValueError(f"model {name} has no setting {key!r}; the nearest is {nearest} (of {', '.join(types)})")
         if not _fits(value, types[key]):
-            raise ValueError(f"model {name}: {key} is a {types[key].__name__}, not {value!r}")
+            raise ValueError(f"model {name}: {key} is a {_described(types[key])}, not {value!r}")
 
 
-def setting_types(name: str) -> dict[str, type]:
-    """The model's settings: its keyword-only constructor arguments and their types."""
-    constructor = MODELS[name].__init__
-    hints = get_type_hints(constructor)
-    parameters = inspect.signature(constructor).parameters.values()
-    return {p.name: hints[p.name] for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+def setting_types(name: str) -> dict[str, Any]:
+    """The model's settings: its keyword-only constructor arguments and their types.
+
+    A constructor with `**common` passes those on, so the settings of the class above are the model's too.
+    """
+    found: dict[str, Any] = {}
+    for kind in MODELS[name].__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        constructor = vars(kind)["__init__"]
+        hints = get_type_hints(constructor)
+        parameters = inspect.signature(constructor).parameters.values()
+        for parameter in parameters:
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+                found.setdefault(parameter.name, hints[parameter.name])
+        if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return found
 
 
-def _fits(value: Any, kind: type) -> bool:
+def _fits(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is not None:  # Sequence[...]
+        return isinstance(value, list | tuple) and all(_fits(item, get_args(kind)[0]) for item in value)
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     return type(value) is kind
+
+
+def _described(kind: Any) -> str:
+    return kind.__name__ if get_origin(kind) is None else f"list of {_described(get_args(kind)[0])}"

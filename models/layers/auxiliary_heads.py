@@ -22,12 +22,12 @@ class AuxiliaryHeads(nn.Module):
         self.projection = nn.Parameter(torch.empty(width, hidden).uniform_(-bound, bound))
         self.projection_bias = nn.Parameter(torch.zeros(hidden))
         self.weight = nn.Parameter(torch.randn(hidden, heads) / math.sqrt(hidden))
-        self.gate = nn.Parameter(torch.zeros(experts, 1, heads))
+        self.gate = nn.Parameter(torch.zeros(experts, 1, heads)) if experts > 1 else None
         self.bias = nn.Parameter(torch.zeros(heads))
 
     def forward(self, experts: Tensor) -> Tensor:
         """experts [experts, rows, width] -> [rows, heads]."""
         unit = torch.relu(experts @ self.projection + self.projection_bias)
         unit = unit.transpose(0, 1).flatten(1)  # [rows, experts * hidden]
-        weight = (torch.softmax(self.gate, 0) * self.weight).flatten(0, 1)
+        weight = self.weight if self.gate is None else (torch.softmax(self.gate, 0) * self.weight).flatten(0, 1)
         return torch.addmm(self.bias, unit, weight)

@@ -31,6 +31,15 @@ class ConceptEmbedding(nn.Module):
         sums = bag_sums(self.weight, ids, weights, offsets, sparse=self.sparse)
         return _with_masked_views(sums, batch.rows, hits)
 
+    def by_field(self, batch: Batch, hits: Hits, fields: Tensor, count: int) -> Tensor:
+        """[rows + views, count, dim]: the same sums, one for each field. fields [vocabulary]: of each concept."""
+        ids, weights, bags = _entries_by_field(batch, hits, fields, count)
+        order = torch.argsort(bags, stable=True)
+        counts = torch.bincount(bags, minlength=(batch.rows + hits.views) * count)
+        offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        sums = bag_sums(self.weight, ids[order], weights[order], offsets, sparse=self.sparse)
+        return _with_masked_views(sums.view(-1, count, sums.shape[1]), batch.rows, hits)
+
 
 def visible_weights(batch: Batch, hits: Hits) -> Tensor:
     """[rows + views] float64: the sum of each view's visible concept weights."""
@@ -38,6 +47,25 @@ def visible_weights(batch: Batch, hits: Hits) -> Tensor:
     offsets = torch.cat([batch.row_offsets, batch.row_offsets[-1] + hits.entry_offsets[1:]])
     running = torch.cat([weights.new_zeros(1), weights.cumsum(0)])[offsets]
     return _with_masked_views(running[1:] - running[:-1], batch.rows, hits).clamp(min=0)
+
+
+def field_weights(batch: Batch, hits: Hits, fields: Tensor, count: int) -> Tensor:
+    """[rows + views, count] float64: the sum of each view's visible concept weights in each field."""
+    _, weights, bags = _entries_by_field(batch, hits, fields, count)
+    sums = weights.new_zeros((batch.rows + hits.views) * count, dtype=torch.float64)
+    sums.index_add_(0, bags, weights.double())
+    return _with_masked_views(sums.view(-1, count), batch.rows, hits).clamp(min=0)
+
+
+def _entries_by_field(batch: Batch, hits: Hits, fields: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Concept, weight and bag (row or view, times field) of all entries, the masked ones with negative weights."""
+    view_of_entry = torch.repeat_interleave(
+        torch.arange(hits.views, device=hits.entries.device), hits.entry_offsets.diff()
+    )
+    ids = torch.cat([batch.concept_ids, batch.concept_ids[hits.entries]])
+    weights = torch.cat([batch.concept_weights, -batch.concept_weights[hits.entries]])
+    rows = torch.cat([batch.row_of_entry(), batch.rows + view_of_entry])
+    return ids, weights, rows * count + fields[ids]
 
 
 def _with_masked_views(sums: Tensor, rows: int, hits: Hits) -> Tensor:

@@ -16,30 +16,17 @@ from torch import Tensor, nn
 
 from models.layers.gated import GatedTowers
 from models.layers.groups import TaskGroups
+from models.layers.heads import Heads
 
 
-class Towers(nn.Module):
-    """One network a task with `hidden` relu units (0: linear); a head is one output of one task.
-
-    Heads stand in task order: a multiclass task has one a class, other kinds one.
-    """
-
-    head_tasks: Tensor
-    heads_of_task: Tensor
-    own_column: Tensor
+class Towers(Heads):
+    """One network a task with `hidden` relu units (0: linear)."""
 
     def __init__(self, outputs: Sequence[int], width: int, hidden: int) -> None:
         """outputs [tasks]: the number of heads of each task."""
-        super().__init__()
-        counts = torch.tensor(outputs, dtype=torch.int64)
-        tasks, heads, widest = len(outputs), int(counts.sum()), int(counts.max())
-        columns = torch.arange(widest)
-        self.hidden, self.heads, self.outputs, self.tasks = hidden, heads, widest, tasks
-        self.register_buffer("head_tasks", torch.arange(tasks).repeat_interleave(counts), persistent=False)
-        own = columns < counts[:, None]  # [tasks, widest]: columns that are the task's own
-        heads_of_task = torch.where(own, (counts.cumsum(0) - counts)[:, None] + columns, 0)
-        self.register_buffer("heads_of_task", heads_of_task, persistent=False)
-        self.register_buffer("own_column", own, persistent=False)
+        super().__init__(outputs)
+        self.hidden = hidden
+        tasks, heads = self.tasks, self.heads
         if hidden:
             bound = math.sqrt(3 / width)
             self.first = nn.Parameter(torch.empty(width, hidden, tasks).uniform_(-bound, bound))
@@ -62,6 +49,10 @@ class Towers(nn.Module):
             logits = GatedTowers.apply(experts, gates, first, self.first_bias, self.last, heads, keep)
             return logits.t() + self.bias
 
+    def of_one(self, hidden: Tensor) -> Tensor:
+        """hidden [rows, width], the same for all tasks -> [rows, heads]."""
+        return self.all_tasks(hidden.unsqueeze(0), hidden.new_ones(1, self.tasks, hidden.shape[0]))
+
     def of_pairs(self, experts: Tensor, gates: Tensor, views: Tensor, tasks: Tensor, groups: TaskGroups) -> Tensor:
         """experts [experts, views, width], gates [pairs, experts], each pair's view and task -> [pairs, outputs]."""
         gated = (experts.index_select(1, views) * gates.t().unsqueeze(2)).sum(0)
@@ -72,9 +63,3 @@ class Towers(nn.Module):
         last = self.last.t()[self.heads_of_task[blocks]]  # [blocks, outputs, hidden]
         logits = groups.collect(torch.bmm(unit, last.transpose(1, 2))) + self.bias[self.heads_of_task[tasks]]
         return logits if self.outputs == 1 else logits * self.own_column[tasks]
-
-    def select(self, by_head: Tensor, rows: Tensor, tasks: Tensor) -> Tensor:
-        """by_head [rows, heads] -> [pairs, outputs], zero in the columns past a task's own."""
-        cells = rows[:, None] * self.heads + self.heads_of_task[tasks]
-        own = by_head.reshape(-1).index_select(0, cells.flatten()).view(cells.shape)
-        return own if self.outputs == 1 else own * self.own_column[tasks]
