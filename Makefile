@@ -89,6 +89,16 @@ quality: setup ## Three seeds at the size of the design: share of the gap to the
 	echo "report: $(CURDIR)/out/quality/report/experiment.md"; \
 	echo "quality took $$SECONDS s after set-up"
 
+.PHONY: compare
+# What to compare, and on which data: `make compare CONFIG=conf/compare/adult68.yaml MODELS="mmoe metaaug"`.
+CONFIG ?= conf/compare/adult68.yaml
+MODELS ?=
+compare: SEEDS = 0 1 2
+compare: setup ## Every model of CONFIG with three seeds: tables, tests and plots (MODELS="a b": only these)
+	@$(PYTHON) -m jobs.compare --seeds $(SEEDS) $(if $(strip $(MODELS)),--models $(MODELS)) \
+	    --set 'run.data=$(DATA)' --config $(CONFIG); \
+	echo "compare took $$SECONDS s after set-up"
+
 # --- checks -------------------------------------------------------------------------------------------------------
 .PHONY: test lint
 test: setup ## Run the tests (TESTS=tests/pipeline for a part): under 15 minutes on 2 cores

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pipeline.config.base import Section
+from pipeline.config.comparing import Compare
 from pipeline.config.data import Align, KnowledgeBase, LabelTable, Segment, Source, Unfold
 from pipeline.config.learning import Evaluate, Model, Score, Simulate, Train
 from pipeline.config.names import identifier
@@ -57,6 +58,7 @@ class Config(Section):
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     score: Score = Score()
+    compare: Compare = Compare()
 
     @model_validator(mode="after")
     def _references(self) -> Config:

@@ -29,14 +29,8 @@ def model_settings(config: Config, vocabulary_size: int) -> dict[str, Any]:
 
     Raises UserError for a model, setting or type that the registry does not know.
     """
+    check_model(config)
     name, settings = config.model.name, dict(config.model.settings)
-    for setting, instead in _SET_BY_TRAIN.items():
-        if setting in settings:
-            raise UserError(f"model.settings.{setting}: set {instead} instead")
-    try:
-        check_settings(name, settings)
-    except ValueError as error:
-        raise UserError(f"model: {error}") from None
     wanted = {
         "auxiliary": min(config.train.auxiliary.tasks, vocabulary_size) if config.train.auxiliary.weight else 0,
         "sparse_embeddings": is_sparse(config, vocabulary_size),
@@ -48,6 +42,17 @@ def model_settings(config: Config, vocabulary_size: int) -> dict[str, Any]:
         elif value:
             logger.warning("model %s has no %s: %s is skipped", name, setting, _SET_BY_TRAIN[setting])
     return settings
+
+
+def check_model(config: Config) -> None:
+    """Raises UserError for a model, setting or type that the registry does not know."""
+    for setting, instead in _SET_BY_TRAIN.items():
+        if setting in config.model.settings:
+            raise UserError(f"model.settings.{setting}: set {instead} instead")
+    try:
+        check_settings(config.model.name, config.model.settings)
+    except ValueError as error:
+        raise UserError(f"model: {error}") from None
 
 
 def is_sparse(config: Config, vocabulary_size: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline import experiment, summary
+from pipeline import experiment, runs, summary
 from pipeline.errors import UserError
 from pipeline.layout import Layout
 
@@ -36,9 +36,9 @@ def calls(monkeypatch) -> list[str]:
         ran.append(f"evaluate {config.train.seed}")
 
     for name in ("unfold", "align"):
-        monkeypatch.setattr(getattr(experiment, name), "run", data(name))
-    monkeypatch.setattr(experiment.train, "run", train)
-    monkeypatch.setattr(experiment.evaluate, "run", evaluate)
+        monkeypatch.setattr(getattr(runs, name), "run", data(name))
+    monkeypatch.setattr(runs.train, "run", train)
+    monkeypatch.setattr(runs.evaluate, "run", evaluate)
     return ran
 
 

@@ -1,0 +1,108 @@
+"""The comparison as a self-contained page: box plot by segment (MetaCon's Fig 5), gain against cost (Fig 8), cost bars."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.compare.statistics import Results
+from pipeline.evaluate.style import COLOURS, INK, QUIET, data_uri, figure
+from pipeline.experiment_table import ORACLE
+
+if TYPE_CHECKING:
+    from pipeline.compare.table import ModelFacts
+
+_CSS = """body{font:15px/1.5 system-ui,sans-serif;color:#1c2530;max-width:1080px;margin:2rem auto;padding:0 1rem}
+table{border-collapse:collapse;margin:1rem 0;font-size:14px}td,th{padding:.25rem .7rem;text-align:right;
+border-bottom:1px solid #e3e6ea}td:first-child,th:first-child{text-align:left}th{color:#6b7480;font-weight:600}
+img{max-width:100%}p{color:#444d58}"""
+
+
+def page(
+    name: str, text: str, results: Results, models: Mapping[str, ModelFacts], ours: str, seeds: Sequence[int]
+) -> str:
+    """The Markdown of the tables and the plots as one HTML file."""
+    plots = [("AUC over segments", box_plot(results)), ("Change against cost", gain_plot(results, models, ours))]
+    plots.append(("Cost", cost_plot(models)))
+    drawn = "".join(f'<h2>{title}</h2><img alt="{title}" src="{uri}">' for title, uri in plots)
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(name)}: models compared</title>"
+        f"<style>{_CSS}</style><body>{_as_html(text)}{drawn}</body></html>\n"
+    )
+
+
+def box_plot(results: Results) -> str:
+    """For each label the AUCs of all segments, means over seeds."""
+    labels = list(results.auc)
+    values = [results.by_segment(label) for label in labels]
+    with figure(10, 0.4 * len(labels) + 1) as (drawn, (axes,)):
+        axes.boxplot(
+            [one[~np.isnan(one)] for one in values],
+            orientation="horizontal",
+            tick_labels=labels,
+            showmeans=True,
+            medianprops={"color": INK},
+            meanprops={"marker": "D", "markersize": 4, "markerfacecolor": COLOURS["model"], "markeredgewidth": 0},
+            flierprops={"marker": ".", "markersize": 4, "markeredgecolor": QUIET},
+        )
+        axes.invert_yaxis()
+        axes.set_xlabel("test AUC of a segment (line: median, diamond: mean)")
+        return data_uri(drawn)
+
+
+def gain_plot(results: Results, models: Mapping[str, ModelFacts], ours: str) -> str:
+    """Mean AUC over counted operations a row."""
+    with figure(10, 3.6) as (drawn, (axes,)):
+        for label, facts in models.items():
+            place = (max(facts.flops_per_row, 1.0) / 1e3, float(results.by_seed(label).mean()))
+            axes.plot(*place, "o", color=COLOURS["model"] if label == ours else QUIET)
+            axes.annotate(label, place, textcoords="offset points", xytext=(5, 4), fontsize=8)
+        for label in results.auc:
+            if label not in models and label != ORACLE:
+                axes.axhline(float(results.by_seed(label).mean()), color=COLOURS.get(label, QUIET), linewidth=1)
+                axes.text(1.0, float(results.by_seed(label).mean()), label, transform=axes.get_yaxis_transform())
+        axes.set_xscale("log")
+        axes.set_xlabel("kFLOP a row, all segments")
+        axes.set_ylabel("mean test AUC")
+        return data_uri(drawn)
+
+
+def cost_plot(models: Mapping[str, ModelFacts]) -> str:
+    """Bars: parameters without tables, operations, time a row, time an epoch."""
+    labels = list(models)
+    bars = {
+        "parameters without tables": [one.network_parameters for one in models.values()],
+        "kFLOP a row": [one.flops_per_row / 1e3 for one in models.values()],
+        "µs a row": [one.row_microseconds for one in models.values()],
+        "s an epoch": [one.epoch_seconds for one in models.values()],
+    }
+    with figure(11, 0.3 * len(labels) + 1, len(bars), sharey=True) as (drawn, plots):
+        for axes, (title, values) in zip(plots, bars.items(), strict=True):
+            axes.barh(labels, values, color=COLOURS["model"])
+            axes.set_title(title)
+            axes.grid(axis="y", visible=False)
+        plots[0].invert_yaxis()
+        return data_uri(drawn)
+
+
+def _as_html(text: str) -> str:
+    """Our own Markdown: a heading, paragraphs, tables with ** for the best."""
+    parts = []
+    for block in text.strip().split("\n\n"):
+        if block.startswith("# "):
+            parts.append(f"<h1>{html.escape(block[2:])}</h1>")
+        elif block.startswith("|"):
+            head, _, *rows = [line.strip("| ").split(" | ") for line in block.splitlines()]
+            cells = [f"<tr>{''.join(f'<th>{html.escape(cell)}</th>' for cell in head)}</tr>"]
+            cells += [f"<tr>{''.join(f'<td>{_bold(cell)}</td>' for cell in row)}</tr>" for row in rows]
+            parts.append(f"<table>{''.join(cells)}</table>")
+        else:
+            parts.append(f"<p>{html.escape(block)}</p>")
+    return "\n".join(parts)
+
+
+def _bold(cell: str) -> str:
+    return f"<b>{html.escape(cell.strip('*'))}</b>" if cell.startswith("**") else html.escape(cell)

@@ -1,0 +1,163 @@
+"""The comparison in words: CSV with a row a model, seed and segment; Markdown; an HTML page with the plots."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.compare.plots import page
+from pipeline.compare.statistics import Results, average_ranks, paired_tests
+from pipeline.evaluate.console import name_of
+from pipeline.evaluate.page import HEADINGS
+from pipeline.experiment_table import ORACLE
+
+TABLE1 = ("accuracy", "auc", "f1", "kappa", "log_loss", "log_loss_on_decisions")
+"""The metrics of MetaCon's Table 1, its log loss in both readings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """metrics: by name, a value a seed (means over binary segments); the rest as in compare/cost.py."""
+
+    metrics: Mapping[str, Sequence[float]]
+    parameters: int
+    network_parameters: int
+    flops_per_row: float
+    row_microseconds: float
+    epoch_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What is compared; models: the contenders by label, in order."""
+
+    name: str
+    seeds: Sequence[int]
+    ours: str
+    results: Results
+    models: Mapping[str, ModelFacts]
+    published: Mapping[str, Mapping[str, float]]
+
+
+def write_comparison(folder: Path, comparison: Comparison) -> str:
+    """Write compare.csv, compare.md and compare.html; return the Markdown."""
+    text = as_markdown(comparison)
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {
+        "compare.csv": _csv(comparison),
+        "compare.md": text,
+        "compare.html": page(
+            comparison.name, text, comparison.results, comparison.models, comparison.ours, comparison.seeds
+        ),
+    }
+    for name, content in written.items():
+        temporary = folder / f".{name}.{os.getpid()}"
+        temporary.write_text(content, encoding="utf-8")
+        os.replace(temporary, folder / name)
+    return text
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """Mean AUC by group, tests and ranks; Table 1's metrics; cost."""
+    count = len(comparison.seeds)
+    parts = [
+        f"# Models on {comparison.name}",
+        f"Mean test AUC over segments, mean ± standard deviation over {count} seed{'s' * (count > 1)}. p: paired t-test "
+        f"over segments against {comparison.ours}, Holm-corrected for all tests of the table. Rank: mean over segments.",
+        _auc_table(comparison),
+        "Means over the binary segments. Log loss on decisions is how MetaCon's Table 1 has it: 34.54 × (1 − accuracy).",
+        _metrics_table(comparison),
+        "Cost. Operations are counted, of a row scored for all segments; µs a row: one thread, for all segments.",
+        _cost_table(comparison),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _auc_table(comparison: Comparison) -> str:
+    results, ours = comparison.results, comparison.ours
+    labels = list(results.auc)
+    groups = ["all", *dict.fromkeys(results.groups)]
+    tests = paired_tests(results, ours, [label for label in labels if label not in (ours, ORACLE)])
+    ranks = average_ranks(results, [label for label in labels if label != ORACLE])
+    head = ["model", *(f"{group} ({_count(results, group)})" for group in groups), "rank", "ours − it", "wins", "p"]
+    best = {
+        group: max((float(results.by_seed(label, group).mean()) for label in labels if label != ORACLE), default=0.0)
+        for group in groups
+    }
+    rows = []
+    for label in labels:
+        cells = []
+        for group in groups:
+            values = results.by_seed(label, group)
+            text = spread(values)
+            cells.append(f"**{text}**" if label != ORACLE and values.mean() == best[group] else text)
+        row = [name_of(label), *cells, f"{ranks[label]:.1f}" if label in ranks else ""]
+        if label in tests:
+            test = tests[label]
+            row += [f"{test.difference:+.4f}", f"{test.wins} of {test.wins + test.losses}", f"{test.p_value:.2g}"]
+        else:
+            row += ["", "", ""]
+        rows.append(row)
+    return _table(head, rows)
+
+
+def _metrics_table(comparison: Comparison) -> str:
+    names = [name for name in TABLE1 if any(name in facts.metrics for facts in comparison.models.values())]
+    rows = [
+        [label, *(spread(facts.metrics[name]) if name in facts.metrics else "" for name in names)]
+        for label, facts in comparison.models.items()
+    ]
+    for label, figures in comparison.published.items():
+        rows.append([label, *(f"{figures[name]:.4f}" if name in figures else "" for name in names)])
+    return _table(["model", *(HEADINGS[name] for name in names)], rows)
+
+
+def _cost_table(comparison: Comparison) -> str:
+    head = ["model", "parameters", "without tables", "kFLOP a row", "µs a row", "s an epoch"]
+    return _table(
+        head,
+        [
+            [
+                label,
+                f"{facts.parameters:,}",
+                f"{facts.network_parameters:,}",
+                f"{facts.flops_per_row / 1e3:,.0f}",
+                f"{facts.row_microseconds:.0f}",
+                f"{facts.epoch_seconds:.1f}",
+            ]
+            for label, facts in comparison.models.items()
+        ],
+    )
+
+
+def spread(values: Sequence[float] | np.ndarray) -> str:
+    """`mean ± standard deviation`, four digits; the mean alone for one value."""
+    deviation = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.4f}{deviation}"
+
+
+def _count(results: Results, group: str) -> int:
+    return sum(group in ("all", one) for one in results.groups)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def _csv(comparison: Comparison) -> str:
+    results, text = comparison.results, io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["model", "seed", "segment", "group", "auc"])
+    for label, table in results.auc.items():
+        seeds = comparison.seeds if label in comparison.models else [""]
+        for seed, row in zip(seeds, table, strict=True):
+            for segment, group, value in zip(results.segments, results.groups, row, strict=True):
+                writer.writerow([label, seed, segment, group, f"{value:.6f}"])
+    return text.getvalue()
