@@ -1,4 +1,4 @@
-"""The comparison as a self-contained page: box plot by segment (MetaCon's Fig 5), gain against cost (Fig 8), cost bars."""
+"""The comparison as a self-contained page: box plot (MetaCon's Fig 5), change against cost (Fig 8), cost bars (Fig 6)."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def gain_plot(results: Results, models: Mapping[str, ModelFacts], ours: str) -> 
 def cost_plot(models: Mapping[str, ModelFacts]) -> str:
     """Bars: parameters without tables, operations, time a row, time an epoch."""
     labels = list(models)
-    bars = {
+    bars: dict[str, list[float]] = {
         "parameters without tables": [one.network_parameters for one in models.values()],
         "kFLOP a row": [one.flops_per_row / 1e3 for one in models.values()],
         "µs a row": [one.row_microseconds for one in models.values()],

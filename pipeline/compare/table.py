@@ -13,11 +13,12 @@ import numpy as np
 
 from pipeline.compare.plots import page
 from pipeline.compare.statistics import Results, average_ranks, paired_tests
+from pipeline.config.learning import Metric
 from pipeline.evaluate.console import name_of
 from pipeline.evaluate.page import HEADINGS
 from pipeline.experiment_table import ORACLE
 
-TABLE1 = ("accuracy", "auc", "f1", "kappa", "log_loss", "log_loss_on_decisions")
+TABLE1: tuple[Metric, ...] = ("accuracy", "auc", "f1", "kappa", "log_loss", "log_loss_on_decisions")
 """The metrics of MetaCon's Table 1, its log loss in both readings."""
 
 
@@ -42,7 +43,7 @@ class Comparison:
     ours: str
     results: Results
     models: Mapping[str, ModelFacts]
-    published: Mapping[str, Mapping[str, float]]
+    published: Mapping[str, Mapping[Metric, float]]
 
 
 def write_comparison(folder: Path, comparison: Comparison) -> str:
@@ -68,10 +69,12 @@ def as_markdown(comparison: Comparison) -> str:
     count = len(comparison.seeds)
     parts = [
         f"# Models on {comparison.name}",
-        f"Mean test AUC over segments, mean ± standard deviation over {count} seed{'s' * (count > 1)}. p: paired t-test "
-        f"over segments against {comparison.ours}, Holm-corrected for all tests of the table. Rank: mean over segments.",
+        f"Mean test AUC over segments, mean ± standard deviation over {count} seed{'s' * (count > 1)}. p: paired "
+        f"t-test over segments against {comparison.ours}, Holm-corrected for all tests of the table. Rank: mean over "
+        "segments.",
         _auc_table(comparison),
-        "Means over the binary segments. Log loss on decisions is how MetaCon's Table 1 has it: 34.54 × (1 − accuracy).",
+        "Means over the binary segments. Log loss on decisions is how MetaCon's Table 1 has it, "
+        "34.54 × (1 − accuracy).",
         _metrics_table(comparison),
         "Cost. Operations are counted, of a row scored for all segments; µs a row: one thread, for all segments.",
         _cost_table(comparison),

@@ -6,13 +6,13 @@ import csv
 from pathlib import Path
 
 import pytest
-from tests.pipeline.train.worlds import write_world
 
 from pipeline import runs
 from pipeline.compare import run
 from pipeline.compare import stage as compare_stage
 from pipeline.errors import UserError
 from pipeline.layout import Layout
+from tests.pipeline.train.worlds import write_world
 
 SETTINGS = {
     "embedding_dim": 4,
