@@ -1,4 +1,4 @@
-"""The comparison as a self-contained page: box plot (MetaCon's Fig 5), change against cost (Fig 8), cost bars (Fig 6)."""
+"""The comparison as one page: box plot (MetaCon Fig 5), change against cost (Fig 8), cost bars (Fig 6)."""
 
 from __future__ import annotations
 
