@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -73,9 +73,13 @@ class MaskedModel(nn.Module):
         self.register_buffer("fields", fields)
         self.register_buffer("auxiliary_concepts", torch.arange(auxiliary))
         self._auxiliary_hidden, self._linear_term = auxiliary_hidden, linear_term
-        self.embedding = ConceptEmbedding(
-            masks.vocabulary_size, embedding_dim, std=embedding_std, sparse=sparse_embeddings
-        )
+        width = self.tables * embedding_dim
+        self.embedding = ConceptEmbedding(masks.vocabulary_size, width, std=embedding_std, sparse=sparse_embeddings)
+
+    @property
+    def tables(self) -> int:
+        """How many concept tables of embedding_dim columns stand side by side in the one that is looked up."""
+        return 1
 
     def finish(self, copies: int, width: int) -> None:
         """The last call of a constructor: the linear term, and auxiliary heads over [copies, views, width]."""
@@ -170,6 +174,25 @@ class MaskedModel(nn.Module):
     def pair_logits(self, by_head: Tensor, views: Tensor, tasks: Tensor) -> Tensor:
         """[views, heads] -> [pairs, outputs] of pairs given by view and task."""
         return self.towers.select(by_head, views, tasks)
+
+
+class FieldModel(MaskedModel):
+    """A model that gets x by field. A field of a row holds few concepts, hence the smaller norm_offset."""
+
+    by_field = True
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        masks: TaskMasks,
+        fields: Tensor,
+        *,
+        embedding_dim: int = 16,
+        norm_offset: float = 1.0,
+        **common: Any,
+    ) -> None:
+        """`common`: the settings of MaskedModel."""
+        super().__init__(tasks, masks, fields, embedding_dim=embedding_dim, norm_offset=norm_offset, **common)
 
 
 def at_least(least: int, **sizes: int) -> None:

@@ -9,17 +9,29 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from torch import Tensor, nn
 
+from models.cgc import CGC
+from models.dcn import DCN
+from models.dcn_mix import DCNMix
 from models.ensemble import Ensemble
 from models.masks import TaskMasks
 from models.metaaug import MetaAug
 from models.mmoe import MMoE
+from models.ple import PLE
 from models.shared_bottom import SharedBottom
+from models.single_task import SingleTask
 from models.task import Task
+from models.wdl import WideAndDeep
 
 MODELS: dict[str, type[nn.Module]] = {
+    "cgc": CGC,
+    "dcn": DCN,
+    "dcn_mix": DCNMix,
     "metaaug": MetaAug,
     "mmoe": MMoE,
+    "ple": PLE,
     "shared_bottom": SharedBottom,
+    "single_task": SingleTask,
+    "wdl": WideAndDeep,
 }
 
 

@@ -98,6 +98,7 @@ def start_model(context: Context, statistics: LabelStatistics) -> nn.Module:
 def _start_embeddings(model: nn.Module, context: Context, number: int) -> None:
     """Start the concept embeddings as `train` says, in a model that has a table `embedding.weight` [V, dim].
 
+    A table that is several side by side (`tables`, as of single tasks) has the same start in each.
     number: its place among the members of an ensemble, each of which has another random part.
     """
     settings, shards = context.settings, context.shards
@@ -105,10 +106,13 @@ def _start_embeddings(model: nn.Module, context: Context, number: int) -> None:
     if table is None:
         logger.warning("model %s has no embedding table: train.embedding_start is skipped", context.config.model.name)
         return
-    dim = table.shape[1]
+    copies = getattr(model, "tables", 1)
+    dim = table.shape[1] // copies
     if settings.embedding_start == "correspondence":
         began = time.monotonic()
-        table.copy_(concept_embeddings(shards, dim, settings.seed + number, settings.embedding_scale))
+        start = concept_embeddings(shards, dim, settings.seed + number, settings.embedding_scale)
+        table.copy_(start.repeat(1, copies))
         logger.info("concept embeddings from correspondence analysis in %.1f s", time.monotonic() - began)
     if settings.field_scale:
-        table.add_(field_vectors(shards.fields(), dim, settings.seed + number, settings.field_scale))
+        vectors = field_vectors(shards.fields(), dim, settings.seed + number, settings.field_scale)
+        table.add_(vectors.repeat(1, copies).to(table.device))

@@ -16,6 +16,12 @@ COMMON: dict[str, Any] = {"embedding_dim": 6}
 SMALL: dict[str, dict[str, Any]] = {
     "metaaug": {"expert_layers": 2, "expert_width": 5, "gate_hidden": 3, "tower_hidden": 4},
     "mmoe": {"experts": 2, "expert_layers": 2, "expert_width": 5, "tower_hidden": 4},
+    "cgc": {"task_experts": 2, "shared_experts": 1, "expert_widths": [9], "tower_widths": [8]},
+    "dcn": {"deep_widths": [5, 4], "cross_width": 6},
+    "dcn_mix": {"deep_widths": [5, 4], "cross_width": 6, "experts": 2, "rank": 3},
+    "ple": {"expert_widths": [5, 4], "gate_widths": [3], "tower_widths": [4]},
+    "single_task": {"widths": [5, 4]},
+    "wdl": {"deep_widths": [5, 4]},
     "shared_bottom": {"bottom_widths": [5, 4], "tower_hidden": 3},
 }
 
@@ -35,3 +41,22 @@ def make(name: str, masks: Sequence[Sequence[int]], vocabulary: int, outputs: Se
         for parameter in model.parameters():
             parameter.normal_(std=0.5)
     return model
+
+
+def input_of(model: Any, concepts: dict[int, float]) -> torch.Tensor:
+    """[dim]: the normalised input of one row, in plain arithmetic."""
+    x = sum((w * model.embedding.weight[c] for c, w in concepts.items()), torch.zeros((), dtype=torch.float64))
+    return x / (model.norm_offset + sum(concepts.values())) ** 0.5
+
+
+def fields_of(model: Any, concepts: dict[int, float]) -> torch.Tensor:
+    """[fields, dim]: the same for each field of a row; concept c is of field c modulo 3."""
+    by_field = [{c: w for c, w in concepts.items() if c % 3 == field} for field in range(3)]
+    return torch.stack([input_of(model, mine).expand(model.embedding_dim) for mine in by_field])
+
+
+def mlp(networks: Any, copy: int, x: torch.Tensor) -> torch.Tensor:
+    """One of the networks of models/layers/networks.py on one input."""
+    for weight, bias in zip(networks.weights, networks.biases, strict=True):
+        x = torch.relu(x @ weight[copy] + bias[copy, 0])
+    return x
