@@ -4,7 +4,7 @@ Put this file into Airflow's folder of DAGs and set the variables below where Ai
 Airflow's to fill in. A stage replaces what it wrote before, so a task may be retried or cleared at any time.
 
     METACON_HOME     the checkout, after `make setup package`, on a disk that all nodes see
-    METACON_CONFIG   the configuration of the run (default: METACON_HOME/conf/daily.yaml)
+    METACON_CONFIG   the configuration of the run: your own, as in the README (needed)
     METACON_MASTER   Spark's master (default: local[*])
     METACON_HORIZON  unfold.horizon_days of the configuration (default: 7): the cutoff lies so many days back, so that
                      every label is known
@@ -21,7 +21,7 @@ from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG
 
 HOME = os.environ.get("METACON_HOME", "/opt/metacon")
-CONFIG = os.environ.get("METACON_CONFIG", f"{HOME}/conf/daily.yaml")
+CONFIG = os.environ["METACON_CONFIG"]
 MASTER = os.environ.get("METACON_MASTER", "local[*]")
 HORIZON = int(os.environ.get("METACON_HORIZON", "7"))
 
