@@ -50,3 +50,38 @@ def balanced_weights(positives: Tensor, pairs: Tensor) -> Tensor:
 def _of_kind(kind: str, tasks: Sequence[Task], batch: Batch) -> Tensor:
     """[pairs] bool."""
     return torch.tensor([task.kind == kind for task in tasks], device=batch.pair_tasks.device)[batch.pair_tasks]
+
+
+def inverse_propensity_loss(errors: Tensor, observed: Tensor, propensities: Tensor) -> Tensor:
+    """sum of o e / p: an unbiased sum of errors over the entire space from those observed (ESCM2, Wang et al. 2022).
+
+    errors [n]: of the conditional prediction; observed [n]: 1 where the task before happened, else 0;
+    propensities [n]: the predicted probability of that, above 0, taken as given.
+    """
+    return (observed * errors / propensities).sum()
+
+
+def doubly_robust_loss(errors: Tensor, imputed: Tensor, observed: Tensor, propensities: Tensor) -> Tensor:
+    """sum of e' + o (e - e') / p, with the loss of the imputed errors e', o (e - e')^2 / p (ESCM2 with DR).
+
+    Unbiased where either the propensities or the imputed errors are right. Shapes as above.
+    """
+    weights = observed / propensities
+    robust = imputed + weights * (errors - imputed)
+    return (robust + weights * (errors.detach() - imputed).square()).sum()
+
+
+def calibrator_loss(before: Tensor, later: Tensor) -> Tensor:
+    """sum of max(later - before, 0): AITM's behavioural expectation calibrator (Xi et al. 2021, Eq 9).
+
+    before, later [n]: predicted probabilities of two steps of a chain.
+    """
+    return (later - before).clamp(min=0).sum()
+
+
+def dependence_loss(before: Tensor, later: Tensor, label_before: Tensor, label_later: Tensor) -> Tensor:
+    """sum of ((p_(i-1) - p_i) - (o_(i-1) - o_i))^2: the sequential dependence loss (APEM Eq 21, 23).
+
+    [n] each: predicted probabilities and labels. The target is P(T_i = 0, T_(i-1) = 1 | x), by APEM's Table 1.
+    """
+    return ((before - later) - (label_before - label_later)).square().sum()

@@ -94,8 +94,8 @@ class MaskedModel(nn.Module):
     def network(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x [views, dim], or [views, fields, dim] -> ([views, heads], [copies, views, width] for auxiliary heads)."""
 
-    def combine(self, by_head: Tensor) -> Tensor:
-        """[views, heads] -> [views, columns]: for models in which a task's output rests on other heads' outputs."""
+    def combine(self, by_head: Tensor, x: Tensor) -> Tensor:
+        """[views, heads] and the input -> what pair_logits reads: for models in which outputs rest on one another."""
         return by_head
 
     @property
@@ -116,6 +116,16 @@ class MaskedModel(nn.Module):
             raise ValueError("the model has no auxiliary tasks (setting auxiliary)")
         logits, hidden = self._forward(batch)
         return logits, self.auxiliary(hidden[:, : batch.rows]).to(logits.dtype)
+
+    def extra_loss(self, batch: Batch, logits: Tensor) -> Tensor:
+        """What a model adds to the pairs' losses: a sum over rows, of the pairs' logits that forward gave."""
+        return logits.new_zeros(())
+
+    def on_step(self, step: int, total_steps: int) -> None:
+        """Called before each training step, counted from 0: for what changes by the schedule and is not learnt.
+
+        What it changes is kept in floating-point buffers, which travel with checkpoints and weights.
+        """
 
     @torch.no_grad()
     def start_from_priors(self, priors: Tensor) -> None:
@@ -169,7 +179,7 @@ class MaskedModel(nn.Module):
         by_head, hidden = self.network(x)
         by_head = by_head.to(x.dtype) if linear is None else by_head.to(x.dtype) + linear
         views = batch.pair_rows.index_put((hits.pair_positions,), batch.rows + hits.pair_views)
-        return self.pair_logits(self.combine(by_head), views, batch.pair_tasks), hidden
+        return self.pair_logits(self.combine(by_head, x), views, batch.pair_tasks), hidden
 
     def pair_logits(self, by_head: Tensor, views: Tensor, tasks: Tensor) -> Tensor:
         """[views, heads] -> [pairs, outputs] of pairs given by view and task."""

@@ -9,10 +9,13 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from torch import Tensor, nn
 
+from models.aitm import AITM
 from models.cgc import CGC
 from models.dcn import DCN
 from models.dcn_mix import DCNMix
 from models.ensemble import Ensemble
+from models.escm2 import ESCM2
+from models.esmm import ESMM
 from models.masks import TaskMasks
 from models.metaaug import MetaAug
 from models.mmoe import MMoE
@@ -23,9 +26,12 @@ from models.task import Task
 from models.wdl import WideAndDeep
 
 MODELS: dict[str, type[nn.Module]] = {
+    "aitm": AITM,
     "cgc": CGC,
     "dcn": DCN,
     "dcn_mix": DCNMix,
+    "escm2": ESCM2,
+    "esmm": ESMM,
     "metaaug": MetaAug,
     "mmoe": MMoE,
     "ple": PLE,

@@ -54,6 +54,9 @@ class Train(Section):
     """A random share, uniform in [0, hide), of each row's concepts is hidden in every step."""
     task_weighting: Literal["none", "balanced"] = "balanced"
     """balanced: each binary task's loss is weighted by (p(1-p))^-1/2, p its share of positives."""
+    space: Literal["entire", "local"] = "entire"
+    """Of chains. entire: where a step did not happen, the next did not either, which is learnt too; a step is predicted
+    as P(step). local: a step is learnt where the one before happened; predicted as P(step | the one before)."""
     auxiliary: Auxiliary = Auxiliary()
     sparse_embeddings: Literal["auto", "always", "never"] = "auto"
     """auto: sparse embedding gradients for vocabularies over 50,000."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -53,6 +54,8 @@ class Config(Section):
     unfold: Unfold = Unfold()
     label_tables: list[LabelTable] = []
     segments: list[Segment] = []
+    chains: list[list[str]] = []
+    """Binary segments that happen one after the other, such as [[click, conversion]]."""
     align: Align = Align()
     model: Model = Model()
     train: Train = Train()
@@ -75,6 +78,7 @@ class Config(Section):
         for segment in self.segments:
             _known(segment.label.source, sources, f"segment {segment.name}: label source")
             _known(segment.label.table, tables, f"segment {segment.name}: label table")
+        _check_chains(self.chains, self.segments)
         if self.align.split.by is not None:
             _known(self.align.split.by.source, sources, "align.split.by: source")
         return self
@@ -83,3 +87,19 @@ class Config(Section):
 def _known(name: str | None, names: set[str], what: str) -> None:
     if name is not None and name not in names:
         raise ValueError(f"{what} {name!r} is not declared; declared: {', '.join(sorted(names)) or 'none'}")
+
+
+def _check_chains(chains: list[list[str]], segments: list[Segment]) -> None:
+    kinds = {segment.name: segment.kind for segment in segments}
+    named = [name for chain in chains for name in chain]
+    for chain in chains:
+        if len(chain) < 2:
+            raise ValueError(f"chains: {chain} has fewer than two segments; write [[click, conversion]]")
+    for name in named:
+        if named.count(name) > 1:
+            raise ValueError(f"chains: {name!r} is named twice; a segment has one place in one chain")
+        if kinds and name not in kinds:  # without segments, training on shards as they are: checked there
+            nearest = difflib.get_close_matches(name, kinds, n=1, cutoff=0)[0]
+            raise ValueError(f"chains: {name!r} is no segment; did you mean {nearest!r}?")
+        if kinds.get(name, "binary") != "binary":
+            raise ValueError(f"chains: segment {name} is {kinds[name]}; chains are of binary segments")

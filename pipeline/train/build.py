@@ -14,22 +14,29 @@ from models.initial import field_vectors
 from models.registry import build_model, check_settings, setting_types
 from pipeline.config import Config
 from pipeline.errors import UserError
+from pipeline.shards.dataset import ShardSet
 from pipeline.train.context import Context
+from pipeline.train.space import chains_of
 from pipeline.train.start import LabelStatistics, concept_embeddings
 
 logger = logging.getLogger(__name__)
 
 SPARSE_FROM = 50_000
 """Vocabulary size from which on `sparse_embeddings: auto` means sparse."""
-_SET_BY_TRAIN = {"auxiliary": "train.auxiliary.tasks", "sparse_embeddings": "train.sparse_embeddings"}
+_SET_ELSEWHERE = {
+    "auxiliary": "train.auxiliary.tasks",
+    "sparse_embeddings": "train.sparse_embeddings",
+    "chains": "chains",
+}
 
 
-def model_settings(config: Config, vocabulary_size: int) -> dict[str, Any]:
-    """The constructor's settings: `model.settings`, and those that follow from `train`.
+def model_settings(config: Config, shards: ShardSet) -> dict[str, Any]:
+    """The constructor's settings: `model.settings`, and those that follow from `train` and `chains`.
 
-    Raises UserError for a model, setting or type that the registry does not know.
+    Raises UserError for a model, setting or type that the registry does not know, and chains that the shards do not.
     """
     check_model(config)
+    vocabulary_size = shards.vocabulary_size
     name, settings = config.model.name, dict(config.model.settings)
     wanted = {
         "auxiliary": min(config.train.auxiliary.tasks, vocabulary_size) if config.train.auxiliary.weight else 0,
@@ -40,13 +47,15 @@ def model_settings(config: Config, vocabulary_size: int) -> dict[str, Any]:
         if setting in known:
             settings[setting] = value
         elif value:
-            logger.warning("model %s has no %s: %s is skipped", name, setting, _SET_BY_TRAIN[setting])
+            logger.warning("model %s has no %s: %s is skipped", name, setting, _SET_ELSEWHERE[setting])
+    if "chains" in known:
+        settings["chains"] = chains_of(config, shards)
     return settings
 
 
 def check_model(config: Config) -> None:
     """Raises UserError for a model, setting or type that the registry does not know."""
-    for setting, instead in _SET_BY_TRAIN.items():
+    for setting, instead in _SET_ELSEWHERE.items():
         if setting in config.model.settings:
             raise UserError(f"model.settings.{setting}: set {instead} instead")
     try:
@@ -76,7 +85,7 @@ def start_model(context: Context, statistics: LabelStatistics) -> nn.Module:
     Raises UserError for settings that the model's constructor refuses.
     """
     config, shards, world = context.config, context.shards, context.world
-    settings = model_settings(config, shards.vocabulary_size)
+    settings = model_settings(config, shards)
     torch.manual_seed(config.train.seed)
     try:
         model = build_model(
@@ -115,4 +124,4 @@ def _start_embeddings(model: nn.Module, context: Context, number: int) -> None:
         logger.info("concept embeddings from correspondence analysis in %.1f s", time.monotonic() - began)
     if settings.field_scale:
         vectors = field_vectors(shards.fields(), dim, settings.seed + number, settings.field_scale)
-        table.add_(vectors.repeat(1, copies).to(table.device))
+        table.add_(vectors.repeat(1, copies))

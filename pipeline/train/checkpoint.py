@@ -76,6 +76,7 @@ def fingerprint(config: Config, manifest: Mapping[str, Any]) -> str:
     content = {
         "train": config.train.model_dump(mode="json", exclude=_NOT_LEARNING),
         "model": config.model.model_dump(mode="json"),
+        "chains": config.chains,
         "manifest": manifest,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()[:12]

@@ -25,7 +25,7 @@ def check(config: Config, ranks: int, checksums: bool = True) -> ShardSet:
     """
     layout = Layout.of(config)
     shards = open_shards(layout, checksums=checksums)
-    model_settings(config, shards.vocabulary_size)
+    model_settings(config, shards)
     check_writable(layout.workdir)
     support = shards.manifest.splits["support"]
     if support.rows == 0:

@@ -66,7 +66,7 @@ def _to_label_units(model: nn.Module, shards: ShardSet, statistics: LabelStatist
 
 def _spec(loop: Loop, thresholds: dict[str, float], context: Context) -> ModelSpec:
     config, shards, progress = context.config, context.shards, loop.progress
-    settings = model_settings(config, shards.vocabulary_size)
+    settings = model_settings(config, shards)
     tasks = [
         TaskSpec(name=task.name, kind=task.kind, outputs=task.outputs, classes=entry.classes, group=entry.group)
         for task, entry in zip(shards.tasks, shards.manifest.tasks, strict=True)

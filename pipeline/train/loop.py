@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from models.batch import Batch
+from models.ensemble import members_of
 from models.hiding import HiddenConcepts
 from pipeline.errors import UserError
 from pipeline.faults import fault_point
@@ -24,7 +25,7 @@ from pipeline.train.gradients import Gradients
 from pipeline.train.log import MetricsLog, ProgressBar
 from pipeline.train.objective import Loss, Objective, tasks_not_finite
 from pipeline.train.optimizer import Optimizer
-from pipeline.train.selection import Selection, load_parameters
+from pipeline.train.selection import Selection, load_moving, moving_tensors
 from pipeline.train.start import shared_implications
 from pipeline.train.steps import Step, seed_dropout, steps_of_epoch, steps_per_epoch
 from pipeline.train.validation import Quality, judge, score_pairs
@@ -64,7 +65,7 @@ class Loop:
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of the same fingerprint."""
         self.progress = checkpoint.progress
-        load_parameters(self._model, checkpoint.part("model"))
+        load_moving(self._model, checkpoint.part("model"))
         self._optimizer.load_state(checkpoint.part("optimizer"))
         if self._average is not None:
             self._average.load_state(checkpoint.part("average"))
@@ -84,7 +85,7 @@ class Loop:
         if self._bar is not None:
             self._bar.close()
         if self._selection.weights:
-            load_parameters(self._model, self._selection.weights)
+            load_moving(self._model, self._selection.weights)
 
     def _steps(self) -> Iterator[Step]:
         """What is left of the epoch."""
@@ -98,7 +99,9 @@ class Loop:
         progress, settings = self.progress, self._context.settings
         fault_point(f"train:step:{progress.step}:rank:{self._context.world.rank}")
         self._gradients.clear()
-        visible = self._objective.standardised(step.visible.to(self._context.device))
+        for member in members_of(self._model):
+            member.on_step(progress.step, self.total_steps)  # type: ignore[operator]
+        visible = self._objective.examples(step.visible.to(self._context.device))
         loss = self._backward(step, visible)
         self._gradients.sum_over(self._context.world)
         segments, auxiliary = self._gradients.statistics.tolist()
@@ -177,7 +180,7 @@ class Loop:
         average = self._average.state() if self._average is not None else {}
         if self._context.world.is_first:
             parts = {
-                "model": {name: parameter.detach() for name, parameter in self._model.named_parameters()},
+                "model": moving_tensors(self._model),
                 "optimizer": self._optimizer.state(),
                 "average": average,
                 "best": self._selection.weights,

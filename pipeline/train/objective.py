@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,6 +17,7 @@ from models.task import Task
 from pipeline.config.learning import Train
 from pipeline.shards.dataset import ShardSet
 from pipeline.train.context import Context
+from pipeline.train.space import TrainingSpace
 from pipeline.train.start import LabelStatistics
 
 
@@ -33,7 +35,8 @@ class Loss:
 
 
 class Objective:
-    """sum over pairs of weight_task * loss / expected pairs + auxiliary weight * mean over auxiliary examples.
+    """(sum over pairs of weight_task * loss + the model's own terms) / expected pairs
+    + auxiliary weight * mean over auxiliary examples.
 
     Both denominators are constants of the manifest and the global batch (expected pairs of `batch_size` rows; its
     rows x auxiliary tasks), not counts of what a rank happens to hold: so gradients summed over ranks do not depend
@@ -45,10 +48,11 @@ class Objective:
         self._tasks: list[Task] = shards.tasks
         support = shards.manifest.splits["support"]
         rows = max(1, min(settings.batch_size, support.rows))
-        self._expected_pairs = max(1.0, support.pairs / max(1, support.rows) * rows)
+        self._space = TrainingSpace(context.config, shards)
+        self._expected_pairs = max(1.0, sum(self._space.pairs) / max(1, support.rows) * rows)
         self._rows = rows
         self._auxiliary_weight = settings.auxiliary.weight
-        self._weights = task_weights(shards, settings).to(device)
+        self._weights = task_weights(shards, settings, self._space.pairs).to(device)
         self._shift = statistics.shift.to(device)
         self._scale = statistics.scale.to(device)
 
@@ -57,8 +61,12 @@ class Objective:
         tasks = batch.pair_tasks
         return replace(batch, labels=(batch.labels - self._shift[tasks]) / self._scale[tasks])
 
+    def examples(self, batch: Batch) -> Batch:
+        """What is trained on: standardised, with the pairs of the training space (pipeline/train/space.py)."""
+        return self._space(self.standardised(batch))
+
     def __call__(self, model: nn.Module, visible: Batch, hidden: HiddenConcepts, with_auxiliary: bool) -> Loss:
-        """visible: rows with some concepts hidden, labels standardised; hidden: those concepts.
+        """visible: examples with some concepts hidden; hidden: those concepts.
 
         An ensemble's total is the sum of its members', so that each is trained as it would be alone; what is shown
         of it is their mean.
@@ -84,20 +92,25 @@ class Objective:
             auxiliary = logits.new_zeros((), dtype=torch.float32)
         per_pair = pair_losses(logits.float(), visible, self._tasks)
         segments = (per_pair * self._weights[visible.pair_tasks]).sum() / self._expected_pairs
+        extra: Tensor = model.extra_loss(visible, logits.float())  # type: ignore[operator]
+        segments = segments + extra / self._expected_pairs
         total = segments + self._auxiliary_weight * auxiliary
         return Loss(total, segments.detach(), auxiliary.detach(), per_pair.detach())
 
 
-def task_weights(shards: ShardSet, settings: Train) -> Tensor:
-    """[tasks] float32, mean 1. Tasks that are not binary weigh as a binary one with half positives would."""
+def task_weights(shards: ShardSet, settings: Train, pairs_of_task: Sequence[int]) -> Tensor:
+    """[tasks] float32, mean 1. Tasks that are not binary weigh as a binary one with half positives would.
+
+    pairs_of_task [tasks]: of the support, in the space that is trained in.
+    """
     tasks = shards.manifest.tasks
     if settings.task_weighting == "none":
         return torch.ones(len(tasks))
-    pairs = torch.tensor([float(task.pairs.get("support", 0)) for task in tasks])
+    pairs = torch.tensor(pairs_of_task, dtype=torch.float32)
     positives = torch.tensor(
         [
-            task.positives.get("support", 0) if task.kind == "binary" else task.pairs.get("support", 0) / 2
-            for task in tasks
+            task.positives.get("support", 0) if task.kind == "binary" else count / 2
+            for task, count in zip(tasks, pairs_of_task, strict=True)
         ]
     )
     return balanced_weights(positives, pairs)

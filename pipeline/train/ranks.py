@@ -19,6 +19,7 @@ from pipeline.train.distribution import World, join_world
 from pipeline.train.finish import choose_thresholds, write_results
 from pipeline.train.loop import Loop
 from pipeline.train.objective import Objective
+from pipeline.train.space import TrainingSpace
 from pipeline.train.start import label_statistics
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ def train(config: Config, shards: ShardSet, world: World) -> None:
     """
     torch.set_num_threads(config.train.threads or max(1, torch.get_num_threads() // world.local_size))
     context = Context.of(config, shards, world)
-    statistics = label_statistics(shards)
+    statistics = label_statistics(shards, TrainingSpace(config, shards).pairs)
     model = start_model(context, statistics)
     objective = Objective(context, statistics)
     loop = Loop(model, objective, context, fingerprint(config, shards.manifest.model_dump()))

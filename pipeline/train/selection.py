@@ -26,7 +26,7 @@ class Selection:
         if value is None or progress.best_quality is None or value > progress.best_quality:
             progress.best_quality, progress.best_epoch, progress.stale_epochs = value, progress.epoch, 0
             progress.best = dataclasses.asdict(quality)
-            self.weights = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+            self.weights = {name: tensor.clone() for name, tensor in moving_tensors(model).items()}
         else:
             progress.stale_epochs += 1
 
@@ -36,7 +36,14 @@ class Selection:
         return progress.epoch >= self._settings.epochs or (patience is not None and progress.stale_epochs >= patience)
 
 
+def moving_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """What training changes, by name: parameters, and floating-point buffers that follow the schedule."""
+    buffers = {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
+    return {name: tensor.detach() for name, tensor in [*model.named_parameters(), *buffers.items()]}
+
+
 @torch.no_grad()
-def load_parameters(model: nn.Module, values: Mapping[str, Tensor]) -> None:
-    for name, parameter in model.named_parameters():
-        parameter.copy_(values[name])
+def load_moving(model: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Restore what `moving_tensors` gave."""
+    for name, tensor in moving_tensors(model).items():
+        tensor.copy_(values[name])

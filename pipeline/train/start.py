@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -69,11 +69,14 @@ def _sample_matrix(shards: ShardSet, max_entries: int) -> Tensor:
     return csr_matrix(sample.row_offsets, sample.concept_ids, sample.concept_weights, shape)
 
 
-def label_statistics(shards: ShardSet) -> LabelStatistics:
-    """From the manifest for binary tasks; from a sample of the support for the others, read only if there are any."""
+def label_statistics(shards: ShardSet, pairs: Sequence[int]) -> LabelStatistics:
+    """From the manifest for binary tasks; from a sample of the support for the others, read only if there are any.
+
+    pairs [tasks]: of the support in the space that is trained in (pipeline/train/space.py).
+    """
     tasks = shards.tasks
     binary = {
-        index: entry.positives.get("support", 0) / max(1, entry.pairs.get("support", 0))
+        index: entry.positives.get("support", 0) / max(1, pairs[index])
         for index, entry in enumerate(shards.manifest.tasks)
         if entry.kind == "binary"
     }

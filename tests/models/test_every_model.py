@@ -13,16 +13,20 @@ from models.batch import Batch
 from models.hiding import hide
 from models.losses import pair_losses
 from models.masks import TaskMasks
-from models.registry import MODELS, build_model
+from models.registry import MODELS
 from models.task import Task
 from tests.models.examples import make_batch
-from tests.models.zoo import COMMON, SMALL, make
+from tests.models.zoo import CASES, build, make
 
 VOCABULARY = 7
 ROWS = [{0: 1.0, 3: 0.5, 5: 2.0}, {1: 1.0}, {}, {2: 0.25, 3: 1.0, 4: 1.0, 6: 0.5}]
 MASKS = [[3], [], [3, 4], [0, 1, 2, 3, 4, 5, 6], [3], [1, 6]]
 OUTPUTS = [1, 1, 3, 1, 1, 2]
-every_model = pytest.mark.parametrize("name", sorted(MODELS))
+every_model = pytest.mark.parametrize("name", sorted(CASES))
+
+
+def test_the_cases_are_the_registry() -> None:
+    assert {name.split()[0] for name in CASES} == set(MODELS)
 
 
 def one_row_a_pair(batch: Batch, masks: list[list[int]]) -> Batch:
@@ -68,9 +72,7 @@ def test_every_parameter_moves(name: str) -> None:
     batch = make_batch(rows, None, len(MASKS))
     logits, presence = model.forward_with_auxiliary(batch)
     loss = pair_losses(logits, batch, model.tasks).sum() + presence.square().sum()
-    if hasattr(model, "extra_loss"):
-        loss = loss + model.extra_loss(batch, logits)
-    loss.backward()
+    (loss + model.extra_loss(batch, logits)).backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
@@ -85,7 +87,7 @@ def test_tasks_of_all_kinds_train_together(name: str) -> None:
     ]
     fields = torch.arange(VOCABULARY) % 3
     masks = TaskMasks([[0], [1], [2], []], VOCABULARY)
-    model = build_model(name, kinds, masks, fields, {**COMMON, **SMALL[name], "embedding_std": 1.0})
+    model = build(name, kinds, masks, fields, embedding_std=1.0)
     batch = make_batch(ROWS, None, 4)
     labels = torch.tensor([1.0, 1, 2, -1, 0, 0, 1, 2, 1, 0, 0, 0, 1, 1, 1, 1])
     batch = replace(batch, labels=labels)
@@ -112,7 +114,7 @@ def test_outputs_start_from_the_prevalence_and_end_in_their_own_units(name: str)
     masks = TaskMasks([[]] * 4, VOCABULARY)
     torch.manual_seed(0)
     fields = torch.arange(VOCABULARY) % 3
-    model = build_model(name, kinds, masks, fields, {**COMMON, **SMALL[name], "linear_term": True}).double()
+    model = build(name, kinds, masks, fields, linear_term=True).double()
     with torch.no_grad():
         model.towers.last.zero_()
     priors = torch.tensor([0.4, 0.1, 0.3, 0.7, 0.5])
@@ -155,10 +157,8 @@ def test_no_rows_and_no_pairs_give_no_logits(name: str) -> None:
     assert presence.shape == (4, 2)
 
 
-@every_model
+@pytest.mark.parametrize("name", sorted(name for name in CASES if "chains" not in CASES[name]))
 def test_one_task_alone_works(name: str) -> None:
-    if "chains" in SMALL[name]:
-        pytest.skip(f"{name} is made of chains of tasks")
     model = make(name, [[3]], VOCABULARY, [1])
     assert model(make_batch(ROWS, None, 1)).shape == (4, 1)
 

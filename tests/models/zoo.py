@@ -1,4 +1,7 @@
-"""Every model of the registry at a small size, with the chains it needs."""
+"""Every model of the registry at a small size, with the chains it needs.
+
+A case is a model's name, or that and a word for a variant of it.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,26 @@ from models.registry import build_model
 from models.task import Task
 
 COMMON: dict[str, Any] = {"embedding_dim": 6}
-SMALL: dict[str, dict[str, Any]] = {
+CASES: dict[str, dict[str, Any]] = {
     "metaaug": {"expert_layers": 2, "expert_width": 5, "gate_hidden": 3, "tower_hidden": 4},
     "mmoe": {"experts": 2, "expert_layers": 2, "expert_width": 5, "tower_hidden": 4},
     "cgc": {"task_experts": 2, "shared_experts": 1, "expert_widths": [9], "tower_widths": [8]},
     "dcn": {"deep_widths": [5, 4], "cross_width": 6},
     "dcn_mix": {"deep_widths": [5, 4], "cross_width": 6, "experts": 2, "rank": 3},
+    "esmm": {"widths": [5, 4], "chains": [[0, 1]]},
+    "escm2": {"widths": [5, 4], "chains": [[0, 1]]},
+    "escm2 ipw": {"widths": [5, 4], "chains": [[0, 1]], "kind": "ipw"},
+    "aitm": {"widths": [5, 4], "chains": [[0, 1]]},
     "ple": {"expert_widths": [5, 4], "gate_widths": [3], "tower_widths": [4]},
     "single_task": {"widths": [5, 4]},
     "wdl": {"deep_widths": [5, 4]},
     "shared_bottom": {"bottom_widths": [5, 4], "tower_hidden": 3},
 }
+
+
+def build(name: str, tasks: Sequence[Task], masks: TaskMasks, fields: torch.Tensor, **settings: Any) -> Any:
+    """The model of a case, as it starts."""
+    return build_model(name.split()[0], tasks, masks, fields, {**COMMON, **CASES[name], **settings})
 
 
 def make(name: str, masks: Sequence[Sequence[int]], vocabulary: int, outputs: Sequence[int], **settings: Any) -> Any:
@@ -34,7 +46,7 @@ def make(name: str, masks: Sequence[Sequence[int]], vocabulary: int, outputs: Se
     torch.manual_seed(0)
     tasks = [Task(name=f"task{i}", kind="binary" if n == 1 else "multiclass", outputs=n) for i, n in enumerate(outputs)]
     fields = torch.arange(vocabulary) % 3
-    model = build_model(name, tasks, TaskMasks(masks, vocabulary), fields, {**COMMON, **SMALL[name], **settings})
+    model = build(name, tasks, TaskMasks(masks, vocabulary), fields, **settings)
     assert isinstance(model, MaskedModel)
     model = model.double()
     with torch.no_grad():

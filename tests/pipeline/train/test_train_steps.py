@@ -12,12 +12,13 @@ from models.batch import Batch
 from models.losses import pair_losses
 from pipeline.config import Config
 from pipeline.shards.batches import concatenate
-from pipeline.shards.dataset import open_folder
+from pipeline.shards.dataset import ShardSet, open_folder
 from pipeline.train.build import start_model
 from pipeline.train.context import Context
 from pipeline.train.distribution import World
 from pipeline.train.objective import Objective, task_weights
-from pipeline.train.start import concept_embeddings, label_statistics
+from pipeline.train.space import TrainingSpace
+from pipeline.train.start import LabelStatistics, concept_embeddings, label_statistics
 from pipeline.train.steps import Step, seed_of, steps_of_epoch, steps_per_epoch
 from tests.pipeline.train.worlds import MIXED, config_for, write_world
 
@@ -91,11 +92,19 @@ def test_hidden_rows_point_at_the_rows_they_came_from(tmp_path: Path) -> None:
         assert torch.equal(torch.cat([seen, taken]).sort().values, everything.sort().values)
 
 
+def statistics_of(config: Config, shards: ShardSet) -> LabelStatistics:
+    return label_statistics(shards, TrainingSpace(config, shards).pairs)
+
+
+def weights_of(config: Config, shards: ShardSet) -> torch.Tensor:
+    return task_weights(shards, config.train, TrainingSpace(config, shards).pairs)
+
+
 def test_losses_and_gradients_of_ranks_add_up_to_those_of_one_process(tmp_path: Path) -> None:
     config = config_for(tmp_path, "train.hide=0.4", "train.auxiliary.weight=0.5")
     folder = write_world(tmp_path, MIXED)
     context = Context.of(config, open_folder(folder), World())
-    statistics = label_statistics(context.shards)
+    statistics = statistics_of(context.config, context.shards)
     model = start_model(context, statistics)
     objective = Objective(context, statistics)
 
@@ -120,12 +129,12 @@ def test_the_loss_is_the_weighted_mean_over_expected_pairs(tmp_path: Path) -> No
     config = config_for(tmp_path, "train.hide=0.0", "train.auxiliary.weight=0")
     folder = write_world(tmp_path)
     context = Context.of(config, open_folder(folder), World())
-    statistics = label_statistics(context.shards)
+    statistics = statistics_of(context.config, context.shards)
     model = start_model(context, statistics)
     step = steps_of(config, folder, 1)[0][0]
     loss = Objective(context, statistics)(model, step.visible, step.hidden, with_auxiliary=False)
     support = context.shards.manifest.splits["support"]
-    weights = task_weights(context.shards, config.train)[step.visible.pair_tasks]
+    weights = weights_of(config, context.shards)[step.visible.pair_tasks]
     losses = pair_losses(model(step.visible), step.visible, context.shards.tasks)
     expected = (weights * losses).sum() / (support.pairs / support.rows * 32)
     torch.testing.assert_close(loss.total, expected)
@@ -134,10 +143,10 @@ def test_the_loss_is_the_weighted_mean_over_expected_pairs(tmp_path: Path) -> No
 
 def test_rare_tasks_weigh_more_and_can_be_told_not_to(tmp_path: Path) -> None:
     shards = open_folder(write_world(tmp_path, MIXED))
-    large, rare, colour, _ = task_weights(shards, config_for(tmp_path).train).tolist()
+    large, rare, colour, _ = weights_of(config_for(tmp_path), shards).tolist()
     assert rare > large
     assert large == pytest.approx(colour, rel=0.05)  # half positives, near enough
-    assert task_weights(shards, config_for(tmp_path, "train.task_weighting=none").train).tolist() == [1, 1, 1, 1]
+    assert weights_of(config_for(tmp_path, "train.task_weighting=none"), shards).tolist() == [1, 1, 1, 1]
 
 
 def test_seeds_differ_by_every_part_and_stay_the_same() -> None:
@@ -149,7 +158,7 @@ def test_seeds_differ_by_every_part_and_stay_the_same() -> None:
 
 def test_label_statistics_standardise_regression_and_count_classes(tmp_path: Path) -> None:
     shards = open_folder(write_world(tmp_path, MIXED))
-    statistics = label_statistics(shards)
+    statistics = statistics_of(config_for(tmp_path), shards)
     assert statistics.priors.shape == (1 + 1 + 3 + 1,)
     assert float(statistics.priors[2:5].sum()) == pytest.approx(1)
     assert statistics.shift[3] == pytest.approx(1000, abs=60)
@@ -171,7 +180,7 @@ def test_embeddings_start_as_configured(tmp_path: Path, start: str) -> None:
     context = Context.of(
         config_for(tmp_path, f"train.embedding_start={start}"), open_folder(write_world(tmp_path)), World()
     )
-    table = start_model(context, label_statistics(context.shards)).embedding.weight.detach()
+    table = start_model(context, statistics_of(context.config, context.shards)).embedding.weight.detach()
     expected = concept_embeddings(context.shards, dim=8, seed=0, scale=0.15)
     assert torch.equal(table, expected) == (start == "correspondence")
 
@@ -181,7 +190,7 @@ def test_embedding_and_field_scales_are_as_configured(tmp_path: Path) -> None:
 
     def table(*overrides: str) -> Tensor:
         context = Context.of(config_for(tmp_path, "train.embedding_start=correspondence", *overrides), shards, World())
-        return start_model(context, label_statistics(shards)).embedding.weight.detach()
+        return start_model(context, statistics_of(config_for(tmp_path), shards)).embedding.weight.detach()
 
     scaled = table("train.embedding_scale=0.6")
     assert torch.allclose(scaled, 4 * table(), atol=1e-5)
