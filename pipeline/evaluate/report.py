@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline import summary
 from pipeline.evaluate import history_plots, plots
+from pipeline.evaluate.attention_plot import attention_plot
 from pipeline.evaluate.console import sentences
 from pipeline.evaluate.page import (
     cards,
@@ -50,12 +51,17 @@ def write_report(
     facts: Mapping[str, Any],
     scores: Mapping[str, Sequence[TaskScores]],
     gates: NDArray | None,
+    attention: NDArray,
     threshold_for: str,
 ) -> Path:
-    """Write report.html, segments.csv and metrics.json, each in one step; returns the path of the first."""
+    """Write report.html, segments.csv, attention.csv and metrics.json, each in one step.
+
+    Returns the path of the first.
+    """
     baselines = facts["baselines"]
     summaries = {stage: summary.read(layout, stage) for stage in _STAGES}
     drawn = _plots(layout, results, baselines, scores, gates, summaries)
+    drawn["attention"] = attention_plot([one.name for one in results], attention)
     page = _template().render(
         title=f"MetaCon: {name}",
         model_version=loaded.version,
@@ -77,6 +83,7 @@ def write_report(
     layout.report.mkdir(parents=True, exist_ok=True)
     _replace(layout.report / "segments.csv", _segments_csv(results))
     metrics = {**facts, "model_version": loaded.version, "per_segment": [_record(one) for one in results]}
+    _replace(layout.report / "attention.csv", _attention_csv([one.name for one in results], attention))
     _replace(layout.report / "metrics.json", json.dumps(finite(metrics), indent=1) + "\n")
     _replace(layout.report / "report.html", page)
     return layout.report / "report.html"
@@ -126,7 +133,8 @@ def _plots(
 
 def _contents(drawn: Mapping[str, str | None]) -> list[tuple[str, str]]:
     sections = [("groups", "Means"), ("segments", "Segments"), ("curves", "ROC"), ("calibration", "Calibration")]
-    sections += [("gates", "Experts"), ("training", "Training"), ("data", "Data"), ("timings", "Timings")]
+    sections += [("gates", "Experts"), ("attention", "Attention"), ("training", "Training"), ("data", "Data")]
+    sections += [("timings", "Timings")]
     return [one for one in sections if one[0] in ("groups", "segments", "data") or drawn.get(one[0])]
 
 
@@ -147,6 +155,15 @@ def _segments_csv(results: Sequence[SegmentResult]) -> str:
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _attention_csv(names: Sequence[str], attention: NDArray) -> str:
+    """A row a segment that loses, a column a segment whose mask is hidden."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["segment", *names])
+    writer.writerows([name, *(f"{value:.6g}" for value in row)] for name, row in zip(names, attention, strict=True))
     return buffer.getvalue()
 
 

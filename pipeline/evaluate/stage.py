@@ -15,6 +15,7 @@ from pipeline import summary
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.evaluate import baselines
+from pipeline.evaluate.attention import task_attention
 from pipeline.evaluate.baselines import Fitted, Splits, fit_baselines
 from pipeline.evaluate.cache import cached, key_of
 from pipeline.evaluate.console import print_results
@@ -62,7 +63,10 @@ def run(config: Config) -> None:
         "published": settings.published if any(one.kind == "binary" for one in results) else {},
         "baseline_seconds": {name: round(sum(one.seconds for one in of), 1) for name, of in fitted.items()},
     }
-    report = write_report(layout, config.run.name, loaded, results, facts, scores, predicted.gates, settings.threshold)
+    attention = task_attention(loaded.model, query, shards.tasks, shards.masks())
+    report = write_report(
+        layout, config.run.name, loaded, results, facts, scores, predicted.gates, attention, settings.threshold
+    )
     summary.write(layout, "evaluate", _facts(facts, results, list(fitted), time.monotonic() - started))
     print_results(facts)
     logger.info("report: %s", report.absolute())

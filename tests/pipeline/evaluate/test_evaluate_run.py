@@ -113,8 +113,8 @@ def test_every_segment_stands_in_the_report(evaluated: tuple[Layout, str]) -> No
 def test_every_part_of_the_report_is_drawn(evaluated: tuple[Layout, str]) -> None:
     page = page_of(evaluated[0])
     parts = {value for name, value in page.attributes if name == "id"}
-    assert parts == {"groups", "segments", "curves", "calibration", "gates", "training", "data", "timings"}
-    assert page.tags.count("img") == 9
+    assert parts == {"groups", "segments", "curves", "calibration", "gates", "attention", "training", "data", "timings"}
+    assert page.tags.count("img") == 10
     for words in ("a paper", "0.7100", "no time", "cannot be scored: a concept id is null", "empty"):
         assert words in page.words
 
