@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from torch import Tensor, nn
 
 from models.aitm import AITM
+from models.apem import APEM
 from models.cgc import CGC
 from models.dcn import DCN
 from models.dcn_mix import DCNMix
@@ -27,6 +28,7 @@ from models.wdl import WideAndDeep
 
 MODELS: dict[str, type[nn.Module]] = {
     "aitm": AITM,
+    "apem": APEM,
     "cgc": CGC,
     "dcn": DCN,
     "dcn_mix": DCNMix,

@@ -19,6 +19,10 @@ COMMON: dict[str, Any] = {"embedding_dim": 6}
 CASES: dict[str, dict[str, Any]] = {
     "metaaug": {"expert_layers": 2, "expert_width": 5, "gate_hidden": 3, "tower_hidden": 4},
     "mmoe": {"experts": 2, "expert_layers": 2, "expert_width": 5, "tower_hidden": 4},
+    "apem": {"layers": 2, "points": 4, "selector_hidden": 5, "tower_widths": [4], "chains": [[0, 1]]},
+    "apem square": {"layers": 1, "points": 3, "selector_hidden": 5, "tower_widths": []},
+    "apem asrg": {"asrg": False, "layers": 2, "tower_widths": [4]},
+    "apem selector": {"pattern_selector": False, "layers": 2, "points": 4, "selector_hidden": 5, "tower_widths": [4]},
     "cgc": {"task_experts": 2, "shared_experts": 1, "expert_widths": [9], "tower_widths": [8]},
     "dcn": {"deep_widths": [5, 4], "cross_width": 6},
     "dcn_mix": {"deep_widths": [5, 4], "cross_width": 6, "experts": 2, "rank": 3},
