@@ -194,7 +194,7 @@ def test_without_oracle_baselines_scores_and_log_there_is_a_report(make_config) 
     layout.train_log.unlink()
     run(config)
     parts = {value for name, value in page_of(layout).attributes if name == "id"}
-    assert parts == {"groups", "segments", "curves", "calibration", "gates", "data"}
+    assert parts == {"groups", "segments", "curves", "calibration", "gates", "attention", "data"}
 
 
 @pytest.mark.parametrize("tasks", [TASKS[2:], TASKS[:1]], ids=["no binary segment", "one segment"])
