@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -25,6 +27,7 @@ class Tables:
         self._format = config.spark.tables
         self._spark = spark
         self._root = Layout.of(config).tables
+        self._together: set[str] = set()
 
     def path(self, name: str) -> str:
         """The folder of a table. Raises ValueError for an unsafe name."""
@@ -46,6 +49,11 @@ class Tables:
             raise UserError(f"{self.place(name)}: no table {name} here; run {stage} stage first")
         if _in_catalog(name):
             return self._spark.table(name)
+        if name not in self._together and self._mark(name).exists():
+            raise UserError(
+                f"{self.place(name)}: a stage was stopped before all tables that belong together were written; run "
+                f"{stage} stage again"
+            )
         if self._format == "delta":
             return self._spark.read.format("delta").load(self.path(name))
         return self._spark.read.parquet(str(current_generation(self._root / name, f"table {name}", stage).absolute()))
@@ -59,6 +67,26 @@ class Tables:
         else:
             with new_generation(self._root / identifier(name), "table") as folder:
                 rows_df.write.mode("overwrite").parquet(str(folder.absolute()))
+
+    @contextmanager
+    def together(self, *names: str) -> Iterator[None]:
+        """Tables that make sense only together: none of them can be read, but by this object, from here until the
+        end. A process that dies in between leaves them so, until they are written again.
+
+        An exception does too, unless none was replaced yet.
+        """
+        check_writable(self._root)
+        self._root.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            self._mark(name).touch()
+        self._together = set(names)
+        yield
+        self._together = set()
+        for name in names:
+            self._mark(name).unlink(missing_ok=True)
+
+    def _mark(self, name: str) -> Path:
+        return self._root / f"{identifier(name)}.unfinished"
 
     def replace_where(self, name: str, rows_df: DataFrame, condition: str, partition_by: list[str]) -> None:
         """Delta only: replace the rows that meet a condition, by one transaction; creates the table if need be.

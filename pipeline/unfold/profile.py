@@ -13,22 +13,27 @@ from pipeline.config import Config
 from pipeline.config.data import Source
 from pipeline.errors import UserError
 from pipeline.sources import DEFECT
-from pipeline.unfold.associations import Field
+from pipeline.unfold.fields import Field, has_field
 
 logger = logging.getLogger(__name__)
 
 Profile = dict[str, Any]
-_SKETCH = 12  # 2^12 registers: entity counts of the profile are right within 2 %
+_BUCKETS = 64  # of entities, by hash
 
 
 def profile_rows(marked_df: DataFrame, source: Source, config: Config) -> Profile:
-    """Rows by day and by defect, the first and last event and the rows in the windows, in one pass."""
+    """Rows by day and by defect, the first and last event and the rows in the windows, in one pass.
+
+    `excess_rows`: by how many rows in the window the fullest of 64 buckets of entities is above the mean: about as
+    many as the entity with the most has, if these are very many.
+    """
     time = F.col("_time")
     in_window = F.lit(True) if source.time is None else time < F.lit(config.unfold.cutoff).cast("timestamp")
     if source.time is not None and config.unfold.start is not None:
         in_window &= time >= F.lit(config.unfold.start).cast("timestamp")
     day = F.when(F.col(DEFECT).isNull(), F.to_date(time))
-    grouped_df = marked_df.groupBy(F.col(DEFECT).alias("defect"), day.alias("day")).agg(
+    bucket = F.pmod(F.xxhash64("_entity"), F.lit(_BUCKETS)).cast("int")
+    grouped_df = marked_df.groupBy(F.col(DEFECT).alias("defect"), day.alias("day"), bucket.alias("bucket")).agg(
         F.count("*").alias("rows"),
         F.sum(in_window.cast("long")).alias("features"),
         F.min(time).alias("first"),
@@ -36,12 +41,18 @@ def profile_rows(marked_df: DataFrame, source: Source, config: Config) -> Profil
     )
     # As text once they are few: making text of every row's time costs more than reading it.
     texts = [F.col(name).cast("string").alias(name) for name in ("day", "first", "last")]
-    counted = grouped_df.select("defect", "rows", "features", *texts).collect()
+    counted = grouped_df.select("defect", "bucket", "rows", "features", *texts).collect()
     good = [row for row in counted if row["defect"] is None]
     bad: dict[str, int] = {}
     for row in counted:
         if row["defect"] is not None:
             bad[row["defect"]] = bad.get(row["defect"], 0) + row["rows"]
+    days: dict[str, int] = {}
+    buckets = [0] * _BUCKETS
+    for row in good:
+        buckets[row["bucket"]] += row["features"]
+        if row["day"]:
+            days[row["day"]] = days.get(row["day"], 0) + row["rows"]
     for reason, count in sorted(bad.items()):
         logger.warning("source %s: %d rows go to the quarantine: %s", source.name, count, reason)
     return {
@@ -49,9 +60,8 @@ def profile_rows(marked_df: DataFrame, source: Source, config: Config) -> Profil
         "feature_rows": sum(row["features"] for row in good),
         "first": min((row["first"] for row in good if row["first"]), default=None),
         "last": max((row["last"] for row in good if row["last"]), default=None),
-        "rows_by_day": {
-            row["day"]: row["rows"] for row in sorted(good, key=lambda row: row["day"] or "") if row["day"]
-        },
+        "excess_rows": max(buckets) - sum(buckets) // _BUCKETS,
+        "rows_by_day": dict(sorted(days.items())),
         "quarantined": bad,
     }
 
@@ -75,28 +85,31 @@ def check_windows(config: Config, profiles: Mapping[str, Profile]) -> None:
             )
 
 
-def profile_fields(associations_df: DataFrame, fields: Sequence[Field]) -> tuple[Profile, Profile]:
-    """By field: entities (within 2 %) and entity-concept pairs; by source: entities. Before rare concepts go."""
-    sketched_df = associations_df.groupBy("field").agg(
-        F.hll_sketch_agg("entity_id", _SKETCH).alias("sketch"), F.count("*").alias("pairs")
-    )
-    sources = F.element_at(F.array(*[F.lit(field.source.name) for field in fields]), F.col("field") + 1)
-    sketched_df = sketched_df.select(sources.alias("source"), "field", "pairs", "sketch").persist()
-    estimate = F.hll_sketch_estimate("sketch").alias("entities")
-    by_field = sketched_df.select("field", "pairs", estimate).collect()
-    merged_df = sketched_df.groupBy("source").agg(F.hll_union_agg("sketch").alias("sketch"))
-    by_source = merged_df.select("source", estimate).collect()
-    sketched_df.unpersist()
-    of_field = {fields[row["field"]].name: {"entities": row["entities"], "pairs": row["pairs"]} for row in by_field}
-    return of_field, {row["source"]: row["entities"] for row in by_source}
+def entities_by_field(masks_df: DataFrame, fields: Sequence[Field]) -> tuple[dict[str, int], dict[str, int]]:
+    """How many entities have each field, and each source. masks_df: the masks (fields.py), one row an entity."""
+    sources: dict[str, Column] = {}
+    for field in fields:
+        has = has_field(field.number)
+        sources[field.source.name] = sources[field.source.name] | has if field.source.name in sources else has
+    conditions = [has_field(field.number) for field in fields] + list(sources.values())
+    row = masks_df.agg(*(F.count_if(condition).alias(f"_{i}") for i, condition in enumerate(conditions))).first()
+    assert row is not None
+    by_field = {field.name: row[field.number] for field in fields}
+    return by_field, dict(zip(sources, row[len(fields) :], strict=True))
 
 
-def count_by_field(counted_df: DataFrame, fields: Sequence[Field], kept: Column) -> dict[str, dict[str, int]]:
-    """Concepts found and kept by field."""
+def concepts_by_field(named_df: DataFrame, min_entities: int) -> dict[str, dict[str, int]]:
+    """Concepts, kept ones and entity-concept pairs by field, before rare concepts go."""
     rows = (
-        counted_df.groupBy("field").agg(F.count("*").alias("found"), F.sum(kept.cast("long")).alias("kept")).collect()
+        named_df.groupBy("field")
+        .agg(
+            F.count("*").alias("concepts"),
+            F.count_if(F.col("entities") >= min_entities).alias("kept"),
+            F.sum("entities").alias("pairs"),
+        )
+        .collect()
     )
-    return {fields[row["field"]].name: {"concepts": row["found"], "kept": row["kept"]} for row in rows}
+    return {row["field"]: {name: row[name] for name in ("concepts", "kept", "pairs")} for row in rows}
 
 
 def _spans(profiles: Mapping[str, Profile], names: Sequence[str]) -> str:

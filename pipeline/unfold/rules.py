@@ -23,27 +23,41 @@ def has_entries(rule: Rule) -> bool:
     return rule.kind in ("map", "path")
 
 
-def values_of(rows_df: DataFrame, source: Source, rule: Rule, unfold: Unfold) -> Column:
-    """The values of a row as array<string>; nulls and blanks among them are to be dropped.
+def value_of(rows_df: DataFrame, source: Source, rule: Rule, unfold: Unfold) -> Column:
+    """The one value of a row as string, without blanks at its ends; null where there is none. Not for kind multi.
 
     Raises UserError where the column is not of a type that the rule can read.
     """
     if rule.kind == "time":
-        return F.array(_time_part(rule))
+        return _time_part(rule)
     if rule.kind == "recency":
-        return F.array(F.floor(F.log2(F.greatest(_days_to_cutoff(unfold), F.lit(0.0)) + 1)).cast("string"))
+        return F.floor(F.log2(F.greatest(_days_to_cutoff(unfold), F.lit(0.0)) + 1)).cast("string")
     assert rule.column is not None
     column, kind = F.col(quoted(rule.column)), type_of(rows_df, rule.column)
-    if rule.kind == "multi":
-        return _multi(rule, source, column, kind)
     if not is_simple(kind):
         raise UserError(
             f"source {source.name}, rule {rule.name}: column {rule.column} is {kind.simpleString()}; "
             f"kind {rule.kind} reads single values: use multi or map, or name a field of it"
         )
     if rule.kind == "number":
-        return F.array(log_rounded(column.cast("double"), rule.base))
-    return F.array(as_text(column, kind))
+        return log_rounded(column.cast("double"), rule.base)
+    return as_text(column, kind)
+
+
+def values_of(rows_df: DataFrame, source: Source, rule: Rule) -> Column:
+    """The values of a row for kind multi, as array<string>; nulls and blanks among them are to be dropped.
+
+    Raises UserError where the column is not of a type that the rule can read.
+    """
+    column, kind = F.col(quoted(rule.column or "")), type_of(rows_df, rule.column or "")
+    if isinstance(kind, T.ArrayType) and is_simple(kind.elementType):
+        return column.cast("array<string>")
+    if isinstance(kind, T.StringType) and rule.separator:
+        return split_text(column, rule.separator)
+    raise UserError(
+        f"source {source.name}, rule {rule.name}: column {rule.column} is {kind.simpleString()}, not an array of "
+        "single values; text needs a separator to split it by"
+    )
 
 
 def entries_of(rows_df: DataFrame, source: Source, rule: Rule) -> Column:
@@ -101,17 +115,6 @@ def log_rounded(number: Column, base: float) -> Column:
 def split_text(column: Column, separator: str) -> Column:
     """Text split by a separator, which is text too, not a pattern: Q..E quotes it for Java."""
     return F.split(column.cast("string"), "\\Q" + separator.replace("\\E", "\\E\\\\E\\Q") + "\\E")
-
-
-def _multi(rule: Rule, source: Source, column: Column, kind: T.DataType) -> Column:
-    if isinstance(kind, T.ArrayType) and is_simple(kind.elementType):
-        return column.cast("array<string>")
-    if isinstance(kind, T.StringType) and rule.separator:
-        return split_text(column, rule.separator)
-    raise UserError(
-        f"source {source.name}, rule {rule.name}: column {rule.column} is {kind.simpleString()}, not an array of "
-        "single values; text needs a separator to split it by"
-    )
 
 
 def _time_part(rule: Rule) -> Column:

@@ -15,28 +15,35 @@ from pipeline import summary
 from pipeline.config import Config
 from pipeline.environment import check_writable
 from pipeline.errors import UserError
+from pipeline.faults import fault_point
 from pipeline.layout import Layout
 from pipeline.quarantine import Quarantine
 from pipeline.session import get_session
 from pipeline.sources import bad_rows, check_columns, good_rows, read_marked, read_source
 from pipeline.splits import SUPPORT, query_entities, with_split
 from pipeline.tables import Tables
-from pipeline.unfold.associations import Field, associations, fields_of
+from pipeline.unfold.fields import Field, fields_of
 from pipeline.unfold.knowledge import check_paths, read_triples
-from pipeline.unfold.profile import check_windows, count_by_field, profile_fields, profile_rows
+from pipeline.unfold.profile import check_windows, concepts_by_field, entities_by_field, profile_rows
+from pipeline.unfold.unite import Associations, settings_for, unite
 from pipeline.unfold.vectors import concept_vectors, merge_ids, with_idf, with_ids
 from pipeline.unfold.vocabulary import (
+    SharedKeysError,
+    check_keys,
     collision_rate,
     count_concepts,
     exact_vocabulary,
     hashed_concepts,
     hashed_vocabulary,
     ids_of,
+    named_concepts,
 )
 
 logger = logging.getLogger(__name__)
 HASHED = "hashed_concepts"
 """Table of a hashed vocabulary: every concept with its id, concepts that share one too."""
+_SEEDS = 3
+"""So many times a vocabulary is tried: of 100 million concepts two share a 64-bit key with probability 0.0003."""
 
 
 def run(config: Config) -> None:
@@ -45,7 +52,8 @@ def run(config: Config) -> None:
     check_writable(Layout.of(config).workdir)
     stage = _Stage(config)
     try:
-        stage.run()
+        with settings_for(get_session(config)):
+            stage.run()
     finally:
         stage.release()
 
@@ -58,20 +66,23 @@ class _Stage:
         self._tables = Tables(config, get_session(config))
         self._fields: list[Field] = fields_of(config.sources)
         self._facts: dict[str, Any] = {"timings": {}}
+        self._seed = 0
         self._cached: list[DataFrame] = []
         self._clock = self._started = time.monotonic()
 
     def run(self) -> None:
-        sources_df = self._read()
-        associations_df = self._keep(sources_df)
-        counted_df = self._keep(count_concepts(associations_df))
-        numbered_df = self._number(associations_df, counted_df)
-        self._tick("vocabulary")
-        if self._config.unfold.transform == "tfidf":
-            numbered_df = with_idf(numbered_df, self._support(associations_df))
-        self._tables.replace("concept_vectors", concept_vectors(numbered_df, self._config.unfold.transform))
+        rows, triples_df = self._read()
+        associations, named_df = self._associate(rows, triples_df)
+        with self._tables.together("vocabulary", "concept_vectors"):
+            numbered_df = self._number(associations.pairs_df, named_df)
+            self._tick("vocabulary")
+            if self._config.unfold.transform == "tfidf":
+                numbered_df = with_idf(numbered_df, self._support(associations.masks_df))
+            fault_point("unfold:before-vectors")
+            self._tables.replace("concept_vectors", concept_vectors(numbered_df, self._config.unfold.transform))
+            fault_point("unfold:after-vectors")
         self._tick("vectors")
-        self._profile(associations_df, counted_df)
+        self._profile(associations.masks_df)
         self._tick("profile")
         self._facts["seconds"] = round(time.monotonic() - self._started, 1)
         summary.write(Layout.of(self._config), "unfold", self._facts)
@@ -81,11 +92,12 @@ class _Stage:
         )
 
     def release(self) -> None:
-        for cached_df in self._cached:
-            cached_df.unpersist()
+        while self._cached:
+            self._cached.pop().unpersist()
 
-    def _read(self) -> DataFrame:
-        """The associations of all sources, once these are checked and their bad rows are in the quarantine."""
+    def _read(self) -> tuple[dict[str, DataFrame], DataFrame | None]:
+        """The good rows of the sources with rules, and the triples, once all is checked and the bad rows are in the
+        quarantine."""
         config = self._config
         marked = {source.name: read_marked(config, source) for source in config.sources}
         triples_df, bad_dfs = None, []
@@ -94,11 +106,8 @@ class _Stage:
             triples_df = self._keep(triples_df)
             bad_dfs.append(bad_triples_df)
         check_paths(config, triples_df)
-        parts = [
-            associations(good_rows(marked[source.name]), source, self._fields, config.unfold, triples_df)
-            for source in config.sources
-            if source.rules
-        ]
+        rows = {source.name: good_rows(marked[source.name]) for source in config.sources if source.rules}
+        unite(config, rows, triples_df, self._fields, 0, self._seed, lambda rows_df: rows_df)  # checks every rule
         profiles = {source.name: profile_rows(marked[source.name], source, config) for source in config.sources}
         check_windows(config, profiles)
         self._facts["sources"] = profiles
@@ -109,24 +118,47 @@ class _Stage:
         else:
             quarantine.replace([])
         self._tick("checks")
-        return reduce(DataFrame.unionByName, parts)
+        return rows, triples_df
 
-    def _number(self, associations_df: DataFrame, counted_df: DataFrame) -> DataFrame:
+    def _associate(self, rows: dict[str, DataFrame], triples_df: DataFrame | None) -> tuple[Associations, DataFrame]:
+        """What entities have, by key; and all concepts by name, of which no two have one key."""
+        excess_rows = sum(self._facts["sources"][name]["excess_rows"] for name in rows)
+        for seed in range(_SEEDS):
+            self._seed = seed
+            associations = unite(self._config, rows, triples_df, self._fields, excess_rows, seed, self._keep)
+            counted_df = self._keep(count_concepts(associations.pairs_df))
+            named_df = self._keep(named_concepts(counted_df, associations.exploded_df, self._fields, seed))
+            keys = counted_df.count()
+            self._tick("associations")
+            self._facts["concepts"] = concepts_by_field(named_df, self._least())
+            try:
+                check_keys(keys, sum(one["concepts"] for one in self._facts["concepts"].values()))
+            except SharedKeysError as error:
+                logger.warning("keys of seed %d: %s; another seed is taken", seed, error)
+                self.release()
+            else:
+                return associations, named_df
+        raise RuntimeError(f"concepts share keys for each of {_SEEDS} seeds")
+
+    def _least(self) -> int:
+        """The entities that a concept of the vocabulary has at least."""
+        vocabulary = self._config.unfold.vocabulary
+        return vocabulary.min_entities if vocabulary.kind == "exact" else 1
+
+    def _number(self, pairs_df: DataFrame, named_df: DataFrame) -> DataFrame:
         """Write the vocabulary; entity_id, concept_id, weight of every association that has an id."""
         vocabulary, salt = self._config.unfold.vocabulary, self._config.unfold.salt
+        size = sum(one["kept"] for one in self._facts["concepts"].values())
+        self._check_size(size, self._least())
         if vocabulary.kind == "exact":
-            vocabulary_df, size = exact_vocabulary(counted_df, self._fields, vocabulary.min_entities, self._keep)
-            self._check_size(size, vocabulary.min_entities)
-            self._tables.replace("vocabulary", vocabulary_df)
+            self._tables.replace("vocabulary", exact_vocabulary(named_df, size, vocabulary.min_entities, self._keep))
             self._check_ids(size)
-            ids_df = ids_of(self._tables.read("vocabulary"), self._fields)
-            return with_ids(associations_df, ids_df, size, salt)
-        self._tables.replace(HASHED, hashed_concepts(counted_df, self._fields, vocabulary.bits))
+            ids_df = ids_of(self._tables.read("vocabulary"), self._fields, self._seed)
+            return with_ids(pairs_df, ids_df, size, salt)
+        self._tables.replace(HASHED, hashed_concepts(named_df, vocabulary.bits))
         hashed_df = self._tables.read(HASHED)
-        concepts = hashed_df.count()
-        self._check_size(concepts, 1)
         self._facts["collision_rate"] = collision_rate(hashed_df)
-        numbered_df = with_ids(associations_df, ids_of(hashed_df, self._fields), concepts, salt)
+        numbered_df = with_ids(pairs_df, ids_of(hashed_df, self._fields, self._seed), size, salt)
         merged_df = self._keep(merge_ids(numbered_df))
         self._tables.replace("vocabulary", hashed_vocabulary(hashed_df, merged_df, vocabulary.bits))
         self._facts["vocabulary_size"] = 2**vocabulary.bits
@@ -147,7 +179,7 @@ class _Stage:
             raise RuntimeError(f"concept ids are not 0..{size - 1}: a cached partition was lost; run unfold again")
         self._facts["vocabulary_size"] = size
 
-    def _support(self, associations_df: DataFrame) -> DataFrame:
+    def _support(self, entities_df: DataFrame) -> DataFrame:
         """The support's entities (entity_id)."""
         split = self._config.align.split
         query_df = None
@@ -156,20 +188,15 @@ class _Stage:
             rows_df = read_source(self._config, source)
             check_columns(rows_df, {split.by.column: "align.split.by"}, f"source {source.name}")
             query_df = query_entities(rows_df, split)
-        entities_df = associations_df.select("entity_id").distinct()
-        return self._keep(with_split(entities_df, split, query_df).where(F.col("split") == SUPPORT).select("entity_id"))
+        split_df = with_split(entities_df.select("entity_id"), split, query_df)
+        return self._keep(split_df.where(F.col("split") == SUPPORT).select("entity_id"))
 
-    def _profile(self, associations_df: DataFrame, counted_df: DataFrame) -> None:
+    def _profile(self, masks_df: DataFrame) -> None:
         """Counts for the report."""
-        least = 1
-        if self._config.unfold.vocabulary.kind == "exact":
-            least = self._config.unfold.vocabulary.min_entities
-        by_field, by_source = profile_fields(associations_df, self._fields)
-        concepts = count_by_field(counted_df, self._fields, F.col("entities") >= least)
-        nothing = {"entities": 0, "pairs": 0, "concepts": 0, "kept": 0}
-        fields = {
-            field.name: nothing | by_field.get(field.name, {}) | concepts.get(field.name, {}) for field in self._fields
-        }
+        by_field, by_source = entities_by_field(masks_df, self._fields)
+        nothing = {"pairs": 0, "concepts": 0, "kept": 0}
+        concepts = self._facts.pop("concepts")
+        fields = {name: nothing | concepts.get(name, {}) | {"entities": by_field[name]} for name in by_field}
         for name, profile in self._facts["sources"].items():
             profile["entities"] = by_source.get(name, 0)
         vectors_df = self._tables.read("concept_vectors")

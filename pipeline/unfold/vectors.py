@@ -5,22 +5,21 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-_BROADCAST_ROWS = 300_000
-"""Vocabularies up to this size (some tens of MB) are sent to every executor whole."""
+from pipeline.unfold.vocabulary import BROADCAST_ROWS
 
 
 def with_ids(associations_df: DataFrame, ids_df: DataFrame, concepts: int, salt: int) -> DataFrame:
     """entity_id, concept_id, weight; associations without an id are dropped.
 
-    ids_df: field, value, concept_id. Where it is too large to send everywhere, the join is salted: every concept is
-    held by `salt` reducers, and an entity's hash says which of them it meets, so that a concept which everyone has
-    does not land on one.
+    associations_df: entity_id, key, weight; ids_df: key, concept_id. Where it is too large to send everywhere, the
+    join is salted: every concept is held by `salt` reducers, and an entity's hash says which of them it meets, so
+    that a concept which everyone has does not land on one.
     """
-    if concepts <= _BROADCAST_ROWS:
-        return associations_df.join(F.broadcast(ids_df), ["field", "value"]).drop("field", "value")
+    if concepts <= BROADCAST_ROWS:
+        return associations_df.join(F.broadcast(ids_df), "key").drop("key")
     salted_df = associations_df.withColumn("salt", F.pmod(F.xxhash64("entity_id"), F.lit(salt)).cast("int"))
     copies_df = ids_df.withColumn("salt", F.explode(F.sequence(F.lit(0), F.lit(salt - 1))))
-    return salted_df.join(copies_df, ["field", "value", "salt"]).drop("field", "value", "salt")
+    return salted_df.join(copies_df, ["key", "salt"]).drop("key", "salt")
 
 
 def merge_ids(numbered_df: DataFrame) -> DataFrame:

@@ -8,41 +8,69 @@ from itertools import accumulate
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.unfold.associations import Field
+from pipeline.unfold.fields import Field, key_of
 
+BROADCAST_ROWS = 300_000
+"""Vocabularies up to this size (some tens of MB) are sorted in one partition and sent to every executor whole."""
 _ROW_BITS = 33  # monotonically_increasing_id: partition number above, row number in these low bits
 
 
-def count_concepts(associations_df: DataFrame) -> DataFrame:
-    """field int, value, entities long: how many entities have each concept."""
-    return associations_df.groupBy("field", "value").agg(F.count("*").alias("entities"))
+class SharedKeysError(Exception):
+    """Two concepts have one key."""
+
+
+def count_concepts(pairs_df: DataFrame) -> DataFrame:
+    """key, entities long: how many entities have each concept. pairs_df: entity_id, key, weight."""
+    return pairs_df.groupBy("key").agg(F.count("*").alias("entities"))
+
+
+def named_concepts(counted_df: DataFrame, exploded_df: DataFrame, fields: Sequence[Field], seed: int) -> DataFrame:
+    """concept, field, entities: the counted keys by name. exploded_df: field, value (see associations.py).
+
+    A key that two concepts share makes two rows: see `check_keys`.
+    """
+    values_df = exploded_df.select("field", "value").distinct()
+    named_df = values_df.select(
+        key_of(F.col("field"), F.col("value"), seed).alias("key"),
+        _concept(fields).alias("concept"),
+        _field(fields).alias("field"),
+    )
+    return named_df.join(counted_df, "key").select("concept", "field", "entities")
+
+
+def check_keys(keys: int, concepts: int) -> None:
+    """Raises SharedKeysError where there are fewer keys than concepts, RuntimeError where there are more."""
+    if keys < concepts:
+        raise SharedKeysError(f"{concepts} concepts have {keys} keys")
+    if keys > concepts:
+        raise RuntimeError(f"{keys - concepts} concepts have no name: the sources changed meanwhile; run unfold again")
 
 
 def exact_vocabulary(
-    counted_df: DataFrame, fields: Sequence[Field], min_entities: int, keep: Callable[[DataFrame], DataFrame]
-) -> tuple[DataFrame, int]:
-    """concept_id, concept, field, entities, and how many there are: V.
+    named_df: DataFrame, size: int, min_entities: int, keep: Callable[[DataFrame], DataFrame]
+) -> DataFrame:
+    """concept_id, concept, field, entities of the `size` concepts that have at least `min_entities`.
 
-    Ids 0..V-1 go by descending entity count, ties by name; concepts of fewer than `min_entities` are dropped. The
-    sort is by ranges, a range a partition: a concept's id is its row in the partition plus all rows before it.
-    `keep` caches a DataFrame: the ranges stay as they were counted.
+    Ids 0..size-1 go by descending entity count, ties by name. A vocabulary that fits one partition is sorted there.
+    Else the sort is by ranges, a range a partition: a concept's id is its row in the partition plus all rows before
+    it. `keep` caches a DataFrame: the ranges stay as they were counted.
     """
-    kept_df = counted_df.where(F.col("entities") >= min_entities)
-    named_df = kept_df.select(_concept(fields).alias("concept"), _field(fields).alias("field"), "entities")
-    sorted_df = named_df.orderBy(F.desc("entities"), "concept")
-    marked_df = keep(sorted_df.withColumn("_mark", F.monotonically_increasing_id()))
+    kept_df = named_df.where(F.col("entities") >= min_entities)
+    order = (F.desc("entities"), F.col("concept"))
+    if size <= BROADCAST_ROWS:
+        sorted_df = kept_df.repartition(1).sortWithinPartitions(*order)
+        return sorted_df.select(F.monotonically_increasing_id().cast("int").alias("concept_id"), *kept_df.columns)
+    marked_df = keep(kept_df.orderBy(*order).withColumn("_mark", F.monotonically_increasing_id()))
     partition = F.shiftright("_mark", _ROW_BITS)
     sizes = {row["p"]: row["count"] for row in marked_df.groupBy(partition.alias("p")).count().collect()}
     before = [0, *accumulate(sizes.get(p, 0) for p in range(max(sizes, default=0)))]
     row = F.col("_mark").bitwiseAND(F.lit((1 << _ROW_BITS) - 1))
     start = F.element_at(F.array(*[F.lit(n).cast("long") for n in before]), partition.cast("int") + 1)
-    numbered_df = marked_df.select((start + row).cast("int").alias("concept_id"), "concept", "field", "entities")
-    return numbered_df, sum(sizes.values())
+    return marked_df.select((start + row).cast("int").alias("concept_id"), "concept", "field", "entities")
 
 
-def hashed_concepts(counted_df: DataFrame, fields: Sequence[Field], bits: int) -> DataFrame:
+def hashed_concepts(named_df: DataFrame, bits: int) -> DataFrame:
     """concept_id = xxhash64(concept) mod 2^bits, concept, field, entities: every concept; ids may be shared."""
-    named_df = counted_df.select(_concept(fields).alias("concept"), _field(fields).alias("field"), "entities")
     return named_df.select(hashed_id(F.col("concept"), bits).alias("concept_id"), "concept", "field", "entities")
 
 
@@ -78,12 +106,12 @@ def collision_rate(hashed_df: DataFrame) -> float:
     return row["shared"] / row["all"] if row["all"] else 0.0
 
 
-def ids_of(vocabulary_df: DataFrame, fields: Sequence[Field]) -> DataFrame:
-    """field int, value, concept_id from a table of concepts."""
+def ids_of(vocabulary_df: DataFrame, fields: Sequence[Field], seed: int) -> DataFrame:
+    """key, concept_id from a table of concepts."""
     pairs = [F.lit(part) for field in fields for part in (field.name, field.number)]
     number = F.create_map(*pairs)[F.col("field")]
     value = F.expr("substring(concept, length(field) + 2)")
-    return vocabulary_df.select(number.alias("field"), value.alias("value"), "concept_id")
+    return vocabulary_df.select(key_of(number, value, seed).alias("key"), "concept_id")
 
 
 def _concept(fields: Sequence[Field]) -> Column:

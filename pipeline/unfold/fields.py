@@ -1,0 +1,79 @@
+"""Fields: rules with a number and a name; keys: concepts as 64-bit hashes, which stand for their names till the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from pipeline.config.data import Rule, Source, Unfold
+
+NO_KEY = 0
+"""The key of no concept: of a missing or blank value."""
+_WORD = 62
+"""Fields marked in one long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A rule of a source; its concepts are `name=value`."""
+
+    number: int
+    source: Source
+    rule: Rule
+
+    @property
+    def name(self) -> str:
+        return f"{self.source.name}.{self.rule.name}"
+
+    @property
+    def kind(self) -> str:
+        """How the weights of an entity's events become one: count, sum, max or binary."""
+        if self.rule.aggregate is None:
+            return "sum" if self.rule.weight or self.rule.kind == "map" else "count"
+        return "sum" if self.rule.aggregate == "decay" else self.rule.aggregate
+
+
+def fields_of(sources: list[Source]) -> list[Field]:
+    """All fields, numbered in the order of the configuration."""
+    pairs = [(source, rule) for source in sources for rule in source.rules]
+    return [Field(number=number, source=source, rule=rule) for number, (source, rule) in enumerate(pairs)]
+
+
+def in_window(rows_df: DataFrame, source: Source, unfold: Unfold) -> DataFrame:
+    """The rows features come from: those in [start, cutoff); all rows of a static source."""
+    if source.time is None:
+        return rows_df
+    if unfold.start is not None:
+        rows_df = rows_df.where(F.col("_time") >= F.lit(unfold.start).cast("timestamp"))
+    return rows_df.where(F.col("_time") < F.lit(unfold.cutoff).cast("timestamp"))
+
+
+def key_of(field: Column, value: Column, seed: int) -> Column:
+    """The key of a concept; NO_KEY for null. Two concepts may share one: vocabulary.py sees that, and the stage
+    takes another seed."""
+    key = F.xxhash64(field.cast("int"), value, F.lit(seed))
+    return F.when(value.isNull(), F.lit(NO_KEY).cast("long")).when(key == NO_KEY, 1).otherwise(key)
+
+
+def masks_of(fields: Sequence[Field], mark: dict[int, Column]) -> list[Column]:
+    """Which fields a row has, as bits of longs `_fields_0`, `_fields_1`, …; `mark`: condition by field number."""
+    words = []
+    for word in range(mask_words(fields)):
+        bits = F.lit(0).cast("long")
+        for number, has in mark.items():
+            if number // _WORD == word:
+                bits = bits.bitwiseOR(F.when(has, F.lit(1 << number % _WORD).cast("long")).otherwise(0))
+        words.append(bits.alias(f"_fields_{word}"))
+    return words
+
+
+def mask_words(fields: Sequence[Field]) -> int:
+    return (len(fields) - 1) // _WORD + 1
+
+
+def has_field(number: int) -> Column:
+    """Whether the masks of a row mark a field."""
+    return F.col(f"_fields_{number // _WORD}").bitwiseAND(F.lit(1 << number % _WORD).cast("long")) != 0

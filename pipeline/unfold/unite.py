@@ -1,0 +1,92 @@
+"""All sources -> one weight for each entity and concept, held till the stage ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipeline.config import Config
+from pipeline.unfold.associations import exploded, masks_by_entity, weighed_pairs
+from pipeline.unfold.counts import countable, counted_pairs, is_even, keys_by_entity
+from pipeline.unfold.fields import Field
+
+_SETTINGS = {
+    # Lists are collected from sorted rows: what a task holds is one entity's, however many entities it has.
+    "spark.sql.execution.useObjectHashAggregateExec": "false",
+    # An entity's row is long.
+    "spark.sql.inMemoryColumnarStorage.batchSize": "1000",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Associations:
+    """pairs_df: entity_id, key, weight double; masks_df: entity_id and the masks (fields.py), one row an entity that
+    has an association; exploded_df: field, value of all rows (associations.py)."""
+
+    pairs_df: DataFrame
+    masks_df: DataFrame
+    exploded_df: DataFrame
+
+
+def unite(
+    config: Config,
+    rows: dict[str, DataFrame],
+    triples_df: DataFrame | None,
+    fields: Sequence[Field],
+    excess_rows: int,
+    seed: int,
+    keep: Callable[[DataFrame], DataFrame],
+) -> Associations:
+    """rows: of each source with rules; excess_rows: see profile.py; seed: of the keys; `keep` caches a DataFrame."""
+    unfold = config.unfold
+    counted = [field for field in fields if countable(field) and is_even(excess_rows)]
+    weighed = [field for field in fields if field not in counted]
+
+    def explode(some: Sequence[Field]) -> DataFrame:
+        own = {name: [field for field in some if field.source.name == name] for name in rows}
+        parts = [exploded(rows[name], of[0].source, of, unfold, triples_df) for name, of in own.items() if of]
+        return reduce(DataFrame.unionByName, parts)
+
+    pairs_dfs, masks_dfs = [], []
+    if counted:
+        sources = {field.source.name for field in counted}
+        of_counted = {name: rows_df for name, rows_df in rows.items() if name in sources}
+        keys_df = keep(keys_by_entity(of_counted, fields, unfold, seed))
+        pairs_dfs.append(counted_pairs(keys_df))
+        masks_dfs.append(keys_df.drop("keys", "starts"))
+    if weighed:
+        weighed_df = keep(weighed_pairs(explode(weighed), weighed, seed))
+        pairs_dfs.append(weighed_df.drop("field"))
+        masks_dfs.append(masks_by_entity(weighed_df, weighed, fields))
+    return Associations(
+        pairs_df=reduce(DataFrame.unionByName, pairs_dfs),
+        masks_df=_merged(masks_dfs),
+        exploded_df=explode(fields).select("field", "value"),
+    )
+
+
+@contextmanager
+def settings_for(spark: SparkSession) -> Iterator[None]:
+    """Spark's settings for the time of the stage."""
+    before = {name: str(spark.conf.get(name)) for name in _SETTINGS}
+    for name, value in _SETTINGS.items():
+        spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            spark.conf.set(name, value)
+
+
+def _merged(masks_dfs: Sequence[DataFrame]) -> DataFrame:
+    """One row an entity, where it has any field."""
+    masks_df = reduce(DataFrame.unionByName, masks_dfs)
+    names = masks_df.columns[1:]
+    if len(masks_dfs) > 1:
+        masks_df = masks_df.groupBy("entity_id").agg(*(F.bit_or(name).alias(name) for name in names))
+    return masks_df.where(reduce(lambda one, other: one | other, (F.col(name) != 0 for name in names)))
