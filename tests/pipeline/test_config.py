@@ -9,6 +9,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from models.registry import MODELS, check_settings, setting_defaults
 from pipeline.config import Config, load_config, to_yaml
 from pipeline.errors import UserError
 
@@ -27,6 +28,7 @@ def refusal(*overrides: str, **sections: object) -> str:
     return str(caught.value)
 
 
+MODEL_FILES = sorted(Path(__file__).parents[2].glob("conf/models/*.yaml"))
 SOURCE = {"name": "views", "path": "{data}/views", "entity": "user"}
 LABEL = {"source": "views", "expression": "category = 'sport'"}
 
@@ -36,6 +38,45 @@ def test_every_run_of_the_project_has_a_valid_configuration(path: Path) -> None:
     config = load_config([path])
     assert config.segments
     assert config.run.workdir == f"out/{path.stem}", "the Makefile looks for the report there"
+
+
+@pytest.mark.parametrize("path", MODEL_FILES, ids=lambda path: path.name)
+def test_every_model_of_the_project_has_a_file_with_the_sizes_that_are_its_defaults(path: Path) -> None:
+    """metaaug_small says how it differs."""
+    model = load_config([path]).model
+    check_settings(model.name, model.settings)
+    if path.stem != "metaaug_small":
+        defaults = setting_defaults(model.name)
+        assert {key: tuple(value) if isinstance(value, list) else value for key, value in model.settings.items()} == {
+            key: defaults[key] for key in model.settings
+        }
+
+
+def test_every_model_has_a_file() -> None:
+    assert {load_config([path]).model.name for path in MODEL_FILES} == set(MODELS)
+
+
+CLICK = {"name": "click", "label": LABEL}
+CONVERSION = {"name": "conversion", "label": LABEL}
+SORT = {"name": "sort", "kind": "multiclass", "classes": ["a", "b"], "label": {**LABEL, "aggregate": "max"}}
+
+
+class TestChains:
+    def test_are_segments_in_order(self, make_config) -> None:
+        config = make_config(sources=[SOURCE], segments=[CLICK, CONVERSION], chains=[["click", "conversion"]])
+        assert config.chains == [["click", "conversion"]]
+
+    @pytest.mark.parametrize(
+        ("chains", "words"),
+        [
+            ([["click", "convresion"]], "chains: 'convresion' is no segment; did you mean 'conversion'?"),
+            ([["click"]], "chains: ['click'] has fewer than two segments"),
+            ([["click", "conversion"], ["conversion", "click"]], "chains: 'click' is named twice"),
+            ([["click", "sort"]], "chains: segment sort is multiclass; chains are of binary segments"),
+        ],
+    )
+    def test_that_make_no_sense_are_refused(self, chains: object, words: str) -> None:
+        assert words in refusal(sources=[SOURCE], segments=[CLICK, CONVERSION, SORT], chains=chains)
 
 
 class TestUnknownKeys:
