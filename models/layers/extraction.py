@@ -64,7 +64,9 @@ class Extraction(nn.Module):
         by_task = own.view(self.tasks, self.task_experts, *own.shape[1:])
         experts = [*by_task.unbind(1), *shared.unbind(0)]  # [tasks, views, width] or, shared, [views, width]
         gates = self.gates(own_input).unsqueeze(3)
-        mixed = sum((gate * expert for gate, expert in zip(gates, experts, strict=True)), own.new_zeros(()))
+        mixed = gates[0] * experts[0]
+        for gate, expert in zip(gates[1:], experts[1:], strict=True):
+            mixed = torch.addcmul(mixed, gate.to(mixed.dtype), expert.to(mixed.dtype))
         if self.shared_gate is None:
             return mixed, None
         everything = torch.cat([own, shared])

@@ -33,7 +33,7 @@ class Networks(nn.Module):
         """x [views, input width] for all copies, or [copies, views, input width] -> [copies, views, width]."""
         hidden = x.expand(self.copies, *x.shape[-2:])
         for weight, bias in zip(self.weights, self.biases, strict=True):
-            hidden = self.dropout(torch.relu(torch.baddbmm(bias, hidden, weight)))
+            hidden = self.dropout(torch.relu_(torch.baddbmm(bias, hidden, weight)))
         return hidden
 
 
