@@ -71,9 +71,7 @@ class Tables:
     @contextmanager
     def together(self, *names: str) -> Iterator[None]:
         """Tables that make sense only together: none of them can be read, but by this object, from here until the
-        end. A process that dies in between leaves them so, until they are written again.
-
-        An exception does too, unless none was replaced yet.
+        end. A process that dies in between, or an exception, leaves them so until they are written again.
         """
         check_writable(self._root)
         self._root.mkdir(parents=True, exist_ok=True)

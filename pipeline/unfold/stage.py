@@ -79,7 +79,11 @@ class _Stage:
             if self._config.unfold.transform == "tfidf":
                 numbered_df = with_idf(numbered_df, self._support(associations.masks_df))
             fault_point("unfold:before-vectors")
-            self._tables.replace("concept_vectors", concept_vectors(numbered_df, self._config.unfold.transform))
+            counts = (
+                associations.counts and self._config.unfold.vocabulary.kind == "exact"
+            )  # ids that are shared add up
+            vectors_df = concept_vectors(numbered_df, self._config.unfold.transform, counts)
+            self._tables.replace("concept_vectors", vectors_df)
             fault_point("unfold:after-vectors")
         self._tick("vectors")
         self._profile(associations.masks_df)

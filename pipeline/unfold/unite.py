@@ -26,11 +26,13 @@ _SETTINGS = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Associations:
     """pairs_df: entity_id, key, weight double; masks_df: entity_id and the masks (fields.py), one row an entity that
-    has an association; exploded_df: field, value of all rows (associations.py)."""
+    has an association; exploded_df: field, value of all rows (associations.py); counts: whether all weights are counts.
+    """
 
     pairs_df: DataFrame
     masks_df: DataFrame
     exploded_df: DataFrame
+    counts: bool
 
 
 def unite(
@@ -67,6 +69,7 @@ def unite(
         pairs_df=reduce(DataFrame.unionByName, pairs_dfs),
         masks_df=_merged(masks_dfs),
         exploded_df=explode(fields).select("field", "value"),
+        counts=not weighed,
     )
 
 

@@ -7,6 +7,8 @@ from pyspark.sql import functions as F
 
 from pipeline.unfold.vocabulary import BROADCAST_ROWS
 
+_HALF = 32  # bits
+
 
 def with_ids(associations_df: DataFrame, ids_df: DataFrame, concepts: int, salt: int) -> DataFrame:
     """entity_id, concept_id, weight; associations without an id are dropped.
@@ -29,16 +31,25 @@ def merge_ids(numbered_df: DataFrame) -> DataFrame:
     return merged_df.where(F.col("weight").cast("float") != 0)
 
 
-def concept_vectors(numbered_df: DataFrame, transform: str) -> DataFrame:
-    """The table `concept_vectors`: entity_id, concept_ids (ascending), concept_weights, from `with_ids`."""
-    weight = _transformed(transform).cast("float").alias("weight")
-    entries = F.sort_array(F.collect_list(F.struct("concept_id", weight)))
+def concept_vectors(numbered_df: DataFrame, transform: str, counts: bool) -> DataFrame:
+    """The table `concept_vectors`: entity_id, concept_ids (ascending), concept_weights, from `with_ids`.
+
+    counts: whether all weights are whole numbers of [0, 2^31). An entry then travels as one long, the id in its upper
+    half, which sorts in less than half the time.
+    """
+    if counts and transform != "tfidf":
+        packed = F.shiftleft(F.col("concept_id").cast("long"), _HALF).bitwiseOR(F.col("weight").cast("long"))
+        entries = F.sort_array(F.collect_list(packed))
+        ids = F.transform("entries", lambda entry: F.shiftright(entry, _HALF).cast("int"))
+        weights = F.transform(
+            "entries", lambda entry: _transformed(transform, entry.bitwiseAND(F.lit(2**_HALF - 1)).cast("double"))
+        )
+    else:
+        entry = F.struct("concept_id", _transformed(transform, F.col("weight")).alias("weight"))
+        entries = F.sort_array(F.collect_list(entry))
+        ids, weights = F.col("entries.concept_id"), F.col("entries.weight")
     grouped_df = numbered_df.groupBy("entity_id").agg(entries.alias("entries")).sortWithinPartitions("entity_id")
-    return grouped_df.select(
-        "entity_id",
-        F.col("entries.concept_id").alias("concept_ids"),
-        F.col("entries.weight").alias("concept_weights"),
-    )
+    return grouped_df.select("entity_id", ids.alias("concept_ids"), weights.alias("concept_weights"))
 
 
 def with_idf(numbered_df: DataFrame, support_df: DataFrame) -> DataFrame:
@@ -53,10 +64,9 @@ def with_idf(numbered_df: DataFrame, support_df: DataFrame) -> DataFrame:
     return joined_df.withColumn("idf", F.log(F.lit(1.0 + support) / (1.0 + carriers)) + 1.0).drop("count")
 
 
-def _transformed(transform: str) -> Column:
-    """The sign is kept: sums of negative numbers (refunds) stay apart from positive ones."""
-    weight = F.col("weight")
+def _transformed(transform: str, weight: Column) -> Column:
+    """As float. The sign is kept: sums of negative numbers (refunds) stay apart from positive ones."""
     if transform == "none":
-        return weight
+        return weight.cast("float")
     damped = F.signum(weight) * F.log1p(F.abs(weight))
-    return damped * F.col("idf") if transform == "tfidf" else damped
+    return (damped * F.col("idf") if transform == "tfidf" else damped).cast("float")
