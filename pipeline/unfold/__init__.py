@@ -1,10 +1,14 @@
 """Event sources of any schema -> one sparse concept vector an entity (MetaCon section 3).
 
-    rules.py          a source's columns -> (field, value, weight) of each row
+    fields.py         rules with a number; concepts as 64-bit keys
+    rules.py          a source's columns -> the values of a row, and what they weigh
     knowledge.py      meta-paths through the knowledge base
-    associations.py   rows -> one weight for each (entity, field, value)
-    vocabulary.py     concepts -> ids
+    counts.py         rows -> keys of each entity, whose runs are counts
+    associations.py   rows -> one weight for each entity and key, by any aggregate
+    unite.py          both, of all sources
+    vocabulary.py     keys -> names and ids
     vectors.py        associations + vocabulary -> concept vectors
+    profile.py        counts for the report
     stage.py          the stage
 
 Spark SQL expressions only: no Python function runs for a row.

@@ -84,3 +84,17 @@ def test_a_place_that_cannot_be_written_is_told(make_config, spark: SparkSession
     tables = Tables(make_config(f"spark.tables={kind}", f"run.workdir={tmp_path}/file/work"), spark)
     with pytest.raises(UserError, match="cannot be written"):
         tables.replace("people", spark.range(1))
+
+
+def test_tables_that_belong_together_cannot_be_read_until_all_are_written(spark, make_config):
+    config = make_config("spark.tables=parquet")
+    writer, reader = Tables(config, spark), Tables(config, spark)
+    writer.replace("one", spark.range(1))
+    with writer.together("one", "other"):
+        writer.replace("one", spark.range(2))
+        assert writer.read("one").count() == 2
+        with pytest.raises(UserError, match="run the unfold stage again"):
+            reader.read("one", "the unfold")
+        writer.replace("other", spark.range(3))
+    assert reader.read("one").count() == 2
+    assert reader.read("other").count() == 3
