@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from models.batch import Batch
+from models.by_field import FieldModel
 from models.chains import Chains
 from models.layers.adaptive import AdaptiveLayer, SelfAttentionLayer
 from models.layers.hits import find_hits
 from models.layers.pattern_selector import PatternSelector
 from models.layers.task_towers import TaskTowers
 from models.losses import dependence_loss
-from models.masked import FieldModel, at_least
+from models.masked import at_least
 from models.masks import TaskMasks
 from models.task import Task
 

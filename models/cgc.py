@@ -9,12 +9,13 @@ from torch import Tensor
 
 from models.layers.extraction import Extraction
 from models.layers.task_towers import TaskTowers
-from models.masked import MaskedModel, at_least
+from models.masked import at_least
 from models.masks import TaskMasks
 from models.task import Task
+from models.taskwise import TaskwiseModel
 
 
-class CGC(MaskedModel):
+class CGC(TaskwiseModel):
     """logits_i = Tower_i(own_i), see models/layers/extraction.py. Sizes are AutoMTL's (section 4.1.4)."""
 
     towers: TaskTowers
@@ -49,7 +50,7 @@ class CGC(MaskedModel):
         self.towers = TaskTowers([task.outputs for task in tasks], width, tower_widths, self.dropout)
         self.finish(len(tasks), width)
 
-    def network(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """All tasks of all views."""
-        own, _ = self.extraction(x, x)
+    def task_networks(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """The shared experts are computed once a view."""
+        own, _ = self.extraction(x[seen], x, seen)
         return self.towers(own), own

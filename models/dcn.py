@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.by_field import FieldModel
 from models.layers.cross import CrossLayers
 from models.layers.networks import Networks
 from models.layers.towers import Towers
-from models.masked import FieldModel, at_least
+from models.masked import at_least
 from models.masks import TaskMasks
 from models.task import Task
 

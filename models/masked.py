@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -184,25 +184,6 @@ class MaskedModel(nn.Module):
     def pair_logits(self, by_head: Tensor, views: Tensor, tasks: Tensor) -> Tensor:
         """[views, heads] -> [pairs, outputs] of pairs given by view and task."""
         return self.towers.select(by_head, views, tasks)
-
-
-class FieldModel(MaskedModel):
-    """A model that gets x by field. A field of a row holds few concepts, hence the smaller norm_offset."""
-
-    by_field = True
-
-    def __init__(
-        self,
-        tasks: Sequence[Task],
-        masks: TaskMasks,
-        fields: Tensor,
-        *,
-        embedding_dim: int = 16,
-        norm_offset: float = 1.0,
-        **common: Any,
-    ) -> None:
-        """`common`: the settings of MaskedModel."""
-        super().__init__(tasks, masks, fields, embedding_dim=embedding_dim, norm_offset=norm_offset, **common)
 
 
 def at_least(least: int, **sizes: int) -> None:

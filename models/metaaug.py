@@ -5,30 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from models.batch import Batch
 from models.layers.experts import Experts
 from models.layers.gates import Gates
-from models.layers.groups import TaskGroups
-from models.layers.hits import Hits, find_hits
 from models.layers.shared_outputs import SharedOutputs
 from models.layers.towers import Towers
-from models.masked import MaskedModel, at_least
+from models.masked import at_least
 from models.masks import TaskMasks
+from models.mixture import ExpertMixture
 from models.task import Task
 
-_DENSE_SHARE = 0.25  # from this share of all (row, task) pairs on, scoring all of them is the cheaper way
 
-
-class MetaAug(MaskedModel):
-    """The model of the paper; see models/layers/ for its parts.
-
-    Where other models compute all tasks of every view, this one computes a masked view's own tasks only.
-    """
-
-    towers: Towers
+class MetaAug(ExpertMixture):
+    """The model of the paper; see models/mixture.py for how it is computed, models/layers/ for its parts."""
 
     def __init__(
         self,
@@ -62,61 +52,3 @@ class MetaAug(MaskedModel):
         self.shared = SharedOutputs(experts, expert_width, embedding_dim, shared_outputs) if shared_outputs else None
         self.towers = Towers([task.outputs for task in tasks], shared_outputs or expert_width, tower_hidden)
         self.finish(experts, expert_width)
-
-    def forward_all(self, batch: Batch) -> Tensor:
-        """[rows, heads]: every task of every row, whatever pairs the batch names; heads in task order."""
-        hits = find_hits(batch, self.masks, None)
-        x, linear = self.inputs(batch, hits)
-        return self._all_heads(batch.rows, hits, x, self._tower_input(self.experts(x), x), linear)
-
-    @torch.no_grad()
-    def gate_weights(self, batch: Batch) -> Tensor:
-        """[rows, experts, tasks]: what share each expert has in each task for the unmasked rows."""
-        hits = find_hits(batch, self.masks, batch.pair_rows.new_empty(0))
-        return self.gates.all_tasks(self.inputs(batch, hits)[0][: batch.rows]).permute(2, 0, 1)
-
-    def network(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """All tasks of all views; `_forward` does with less."""
-        experts = self.experts(x)
-        return self.towers.all_tasks(self._tower_input(experts, x), self.gates.all_tasks(x)), experts
-
-    def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Logits [pairs, outputs] and expert outputs [experts, rows + views, width]."""
-        hits = self.find_pair_hits(batch)
-        x, linear = self.inputs(batch, hits)
-        experts = self.experts(x)
-        tower_input = self._tower_input(experts, x)
-        if batch.pairs >= _DENSE_SHARE * batch.rows * len(self.tasks):
-            # hits.pair_positions are positions among the batch's pairs; here they are cells of [rows, tasks].
-            by_head = self._all_heads(batch.rows, hits, x, tower_input, linear)
-            if batch.pairs == by_head.numel():
-                return by_head.reshape(-1, 1), experts
-            return self.towers.select(by_head, batch.pair_rows, batch.pair_tasks), experts
-        views = batch.pair_rows.index_put((hits.pair_positions,), batch.rows + hits.pair_views)
-        return self._some_pairs(x, tower_input, linear, views, batch.pair_tasks), experts
-
-    def _tower_input(self, experts: Tensor, x: Tensor) -> Tensor:
-        """[experts, views, width]: the experts' outputs, or the narrower ones that all tasks share."""
-        return experts if self.shared is None else self.shared(experts, x)
-
-    def _all_heads(self, rows: int, hits: Hits, x: Tensor, experts: Tensor, linear: Tensor | None) -> Tensor:
-        """[rows, heads]: every task from the plain rows, then the hit pairs' own logits put in their place."""
-        (x, x_hit), (experts, experts_hit) = x.split([rows, hits.views]), experts.split([rows, hits.views], dim=1)
-        linear, linear_hit = (None, None) if linear is None else linear.split([rows, hits.views])
-        by_head = self.towers.all_tasks(experts, self.gates.all_tasks(x)).to(x.dtype)
-        if linear is not None:
-            by_head = by_head + linear
-        if hits.pair_views.numel() == 0:
-            return by_head
-        own = self._some_pairs(x_hit, experts_hit, linear_hit, hits.pair_views, hits.pair_tasks)
-        hit_rows = hits.view_rows[hits.pair_views].unsqueeze(1)
-        columns = self.towers.heads_of_task[hits.pair_tasks]
-        valid = self.towers.own_column[hits.pair_tasks]
-        return by_head.index_put((hit_rows.expand_as(columns)[valid], columns[valid]), own[valid])
-
-    def _some_pairs(self, x: Tensor, experts: Tensor, linear: Tensor | None, views: Tensor, tasks: Tensor) -> Tensor:
-        """[pairs, outputs] of pairs given by view and task."""
-        groups = TaskGroups(tasks, len(self.tasks))
-        gates = self.gates.of_pairs(x, views, groups)
-        logits = self.towers.of_pairs(experts, gates, views, tasks, groups).to(x.dtype)
-        return logits if linear is None else logits + self.towers.select(linear, views, tasks)

@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from models.batch import Batch
 from models.layers.experts import Experts
 from models.layers.gates import Gates
-from models.layers.hits import find_hits
 from models.layers.towers import Towers
-from models.masked import MaskedModel, at_least
+from models.masked import at_least
 from models.masks import TaskMasks
+from models.mixture import ExpertMixture
 from models.task import Task
 
 
-class MMoE(MaskedModel):
+class MMoE(ExpertMixture):
     """logits_i = Tower_i(sum_e g_ie Expert_e(x)), g_i = softmax(G_i x).
 
     The sizes, and experts with residual connections, are "as in the MetaCon setting" (MetaCon section 7), so that a
-    comparison with MetaAug is not one of plain layers against residual ones. Gates are linear in x, as MMoE's.
+    comparison with MetaAug is not one of plain layers against residual ones. Gates are linear in x, as MMoE's: with
+    gate_hidden 0 and no shared outputs MetaAug is this very model.
     """
-
-    towers: Towers
 
     def __init__(
         self,
@@ -46,16 +43,6 @@ class MMoE(MaskedModel):
         at_least(0, tower_hidden=tower_hidden)
         self.experts = Experts(experts, expert_layers, embedding_dim, expert_width, self.dropout)
         self.gates = Gates(len(tasks), experts, embedding_dim, 0)
+        self.shared = None
         self.towers = Towers([task.outputs for task in tasks], expert_width, tower_hidden)
         self.finish(experts, expert_width)
-
-    def network(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """All tasks of all views."""
-        experts = self.experts(x)
-        return self.towers.all_tasks(experts, self.gates.all_tasks(x)), experts
-
-    @torch.no_grad()
-    def gate_weights(self, batch: Batch) -> Tensor:
-        """[rows, experts, tasks]: what share each expert has in each task for the unmasked rows."""
-        hits = find_hits(batch, self.masks, batch.pair_rows.new_empty(0))
-        return self.gates.all_tasks(self.inputs(batch, hits)[0][: batch.rows]).permute(2, 0, 1)

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from models.layers.extraction import Extraction
 from models.layers.task_towers import TaskTowers
-from models.masked import MaskedModel, at_least
+from models.masked import at_least
 from models.masks import TaskMasks
 from models.task import Task
+from models.taskwise import TaskwiseModel
 
 
-class PLE(MaskedModel):
+class PLE(TaskwiseModel):
     """logits_i = Tower_i(own_i) of the last of `levels` extraction layers, see models/layers/extraction.py.
 
     Sizes are MetaCon's (section 7): 1 shared and 2 own experts of 256, 256, gates 16, 16, towers 32, 32.
@@ -57,9 +58,11 @@ class PLE(MaskedModel):
         self.towers = TaskTowers([task.outputs for task in tasks], width, tower_widths, self.dropout)
         self.finish(len(tasks), width)
 
-    def network(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """All tasks of all views."""
+    def task_networks(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """What all tasks share comes from all tasks' experts, so only the last level can do with what tasks see."""
         own, shared = x, x
-        for level in self.levels:
+        for level in self.levels[:-1]:
             own, shared = level(own, shared)
+        own = own[seen] if own.ndim == 2 else own.gather(1, seen.unsqueeze(2).expand(-1, -1, own.shape[2]))
+        own, _ = self.levels[-1](own, shared, seen)
         return self.towers(own), own

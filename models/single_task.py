@@ -9,12 +9,12 @@ from torch import Tensor
 
 from models.layers.networks import Networks
 from models.layers.task_towers import TaskTowers
-from models.masked import MaskedModel
 from models.masks import TaskMasks
 from models.task import Task
+from models.taskwise import TaskwiseModel
 
 
-class SingleTask(MaskedModel):
+class SingleTask(TaskwiseModel):
     """logits_i = Network_i(x_i): tasks share nothing, not even embeddings, and are computed side by side.
 
     A concept's embeddings for all tasks are one row of a table [vocabulary, tasks * embedding_dim], so that one lookup
@@ -45,7 +45,8 @@ class SingleTask(MaskedModel):
         """One a task."""
         return self._task_count
 
-    def network(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def task_networks(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """x [views, tasks * dim]."""
-        hidden = self.networks(x.view(len(x), self.tables, self.embedding_dim).transpose(0, 1))
+        by_task = x.view(len(x), self.tables, self.embedding_dim).transpose(0, 1)
+        hidden = self.networks(by_task.gather(1, seen.unsqueeze(2).expand(-1, -1, self.embedding_dim)))
         return self.towers(hidden), hidden

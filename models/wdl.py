@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
+from models.by_field import FieldModel
 from models.layers.networks import Networks
 from models.layers.towers import Towers
-from models.masked import FieldModel
 from models.masks import TaskMasks
 from models.task import Task
 

@@ -57,12 +57,20 @@ class Extraction(nn.Module):
         self.shared_gate = GateNetworks(1, input_width, gate_widths, choices) if shared_output else None
         self.width = self.own.width
 
-    def forward(self, own_input: Tensor, shared_input: Tensor) -> tuple[Tensor, Tensor | None]:
-        """own_input [tasks, views, width] or [views, width], shared_input [views, width] -> the next layer's inputs."""
+    def forward(
+        self, own_input: Tensor, shared_input: Tensor, seen: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """own_input [tasks, views, width] or [views, width], shared_input [views, width] -> the next layer's inputs.
+
+        seen [tasks, rows]: own_input is [tasks, rows, width], of these views of shared_input.
+        """
         repeated = own_input.repeat_interleave(self.task_experts, 0) if own_input.ndim == 3 else own_input
         own, shared = self.own(repeated), self.shared(shared_input)
         by_task = own.view(self.tasks, self.task_experts, *own.shape[1:])
-        experts = [*by_task.unbind(1), *shared.unbind(0)]  # [tasks, views, width] or, shared, [views, width]
+        for_tasks = (
+            shared if seen is None else shared[:, seen]
+        )  # [experts, views, width] or [experts, tasks, rows, width]
+        experts = [*by_task.unbind(1), *for_tasks.unbind(0)]
         gates = self.gates(own_input).unsqueeze(3)
         mixed = gates[0] * experts[0]
         for gate, expert in zip(gates[1:], experts[1:], strict=True):
