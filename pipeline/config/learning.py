@@ -73,8 +73,9 @@ class Train(Section):
     """auto: bfloat16 on a GPU that has it, float32 elsewhere."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after this many epochs without a better validation AUC."""
-    select_by: Literal["mean", "niche"] = "mean"
-    """Which mean validation AUC picks the epoch that is kept."""
+    select_by: Literal["mean", "niche", "last"] = "mean"
+    """Which mean validation AUC picks the epoch that is kept; last: the last epoch is, for a validation split too small
+    to tell epochs apart."""
     checkpoint_every: int = Field(default=500, ge=1)
     """Steps."""
     resume: bool = True

@@ -14,7 +14,7 @@ from pipeline.train.validation import Quality
 
 
 class Selection:
-    """The best weights so far, and when to stop. Where nothing can be validated, the last epoch is the best."""
+    """The best weights so far, and when to stop. Where nothing is to validate, the last epoch is the best."""
 
     def __init__(self, settings: Train) -> None:
         self._settings = settings
@@ -22,7 +22,8 @@ class Selection:
 
     def offer(self, model: nn.Module, quality: Quality, progress: Progress) -> None:
         """An epoch is over: keep its weights if it is the best, and note that in `progress`."""
-        value = quality.selected(self._settings.select_by)
+        by = self._settings.select_by
+        value = None if by == "last" else quality.selected(by)
         if value is None or progress.best_quality is None or value > progress.best_quality:
             progress.best_quality, progress.best_epoch, progress.stale_epochs = value, progress.epoch, 0
             progress.best = dataclasses.asdict(quality)

@@ -177,6 +177,17 @@ def test_niche_selection_looks_at_niche_tasks_only(tmp_path: Path) -> None:
     assert summary.read(Layout.of(config), "train")["best_epoch"] == niche.index(max(niche))
 
 
+def test_the_last_epoch_is_kept_where_that_is_asked_for(tmp_path: Path, monkeypatch) -> None:
+    from pipeline.train.validation import Quality
+
+    values = iter([0.9, 0.8, 0.7])
+    monkeypatch.setattr(loop, "judge", lambda *_: Quality(mean=next(values)))
+    config = config_for(tmp_path, "train.epochs=3", "train.select_by=last", "train.patience=1")
+    write_world(tmp_path)
+    run(config)
+    assert summary.read(Layout.of(config), "train")["best_epoch"] == 2
+
+
 def test_all_kinds_of_task_are_learnt_and_predicted_in_their_own_units(tmp_path: Path) -> None:
     config = config_for(tmp_path, "train.epochs=8", "train.hide=0", "model.settings.linear_term=true")
     write_world(tmp_path, MIXED)
