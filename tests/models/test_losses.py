@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models.losses import balanced_weights, pair_losses
+from models.losses import balanced_weights, doubly_robust_loss, inverse_propensity_loss, pair_losses
 from models.task import Task
 from tests.models.examples import make_batch
 
@@ -73,3 +73,21 @@ def test_a_task_of_one_class_or_no_pairs_has_a_finite_weight() -> None:
     weights = balanced_weights(torch.tensor([0, 10, 0, 5]), torch.tensor([10, 10, 0, 10]))
     assert torch.isfinite(weights).all()
     assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(("wrong_propensities", "wrong_imputation"), [(False, True), (True, False)])
+def test_debiased_losses_expect_the_sum_over_the_entire_space(wrong_propensities: bool, wrong_imputation: bool) -> None:
+    """Over all 2^4 ways in which rows may be observed, each weighed by its probability."""
+    errors = torch.tensor([0.3, 1.2, 0.7, 2.0], dtype=torch.float64)
+    happens = torch.tensor([0.9, 0.5, 0.2, 0.1], dtype=torch.float64)
+    propensities = happens * 0.5 if wrong_propensities else happens
+    imputed = errors + 1 if wrong_imputation else errors
+    by_propensity = robust = 0.0
+    for case in range(16):
+        observed = torch.tensor([float(case >> row & 1) for row in range(4)], dtype=torch.float64)
+        chance = float(torch.where(observed == 1, happens, 1 - happens).prod())
+        squares = float((observed / propensities * (errors - imputed).square()).sum())
+        by_propensity += chance * float(inverse_propensity_loss(errors, observed, propensities))
+        robust += chance * (float(doubly_robust_loss(errors, imputed, observed, propensities)) - squares)
+    assert robust == pytest.approx(float(errors.sum()))
+    assert (by_propensity == pytest.approx(float(errors.sum()))) != wrong_propensities
