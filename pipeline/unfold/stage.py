@@ -73,15 +73,16 @@ class _Stage:
     def run(self) -> None:
         rows, triples_df = self._read()
         associations, named_df = self._associate(rows, triples_df)
+        size = sum(one["kept"] for one in self._facts["concepts"].values())
+        self._check_size(size, self._least())
         with self._tables.together("vocabulary", "concept_vectors"):
-            numbered_df = self._number(associations.pairs_df, named_df)
+            numbered_df = self._number(associations.pairs_df, named_df, size)
             self._tick("vocabulary")
             if self._config.unfold.transform == "tfidf":
                 numbered_df = with_idf(numbered_df, self._support(associations.masks_df))
             fault_point("unfold:before-vectors")
-            counts = (
-                associations.counts and self._config.unfold.vocabulary.kind == "exact"
-            )  # ids that are shared add up
+            # A hashed vocabulary adds up weights that share an id, perhaps beyond 2^31.
+            counts = associations.counts and self._config.unfold.vocabulary.kind == "exact"
             vectors_df = concept_vectors(numbered_df, self._config.unfold.transform, counts)
             self._tables.replace("concept_vectors", vectors_df)
             fault_point("unfold:after-vectors")
@@ -149,11 +150,9 @@ class _Stage:
         vocabulary = self._config.unfold.vocabulary
         return vocabulary.min_entities if vocabulary.kind == "exact" else 1
 
-    def _number(self, pairs_df: DataFrame, named_df: DataFrame) -> DataFrame:
+    def _number(self, pairs_df: DataFrame, named_df: DataFrame, size: int) -> DataFrame:
         """Write the vocabulary; entity_id, concept_id, weight of every association that has an id."""
         vocabulary, salt = self._config.unfold.vocabulary, self._config.unfold.salt
-        size = sum(one["kept"] for one in self._facts["concepts"].values())
-        self._check_size(size, self._least())
         if vocabulary.kind == "exact":
             self._tables.replace("vocabulary", exact_vocabulary(named_df, size, vocabulary.min_entities, self._keep))
             self._check_ids(size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.errors import UserError
+from pipeline.tables import Tables
 from pipeline.unfold import run
 from tests.pipeline.unfold.helpers import CUTOFF, SETTINGS, event_source, write_json
 
@@ -77,8 +78,11 @@ def test_label_tables_need_no_events_after_the_cutoff(make, spark, tmp_path):
     run(make(label_tables=[table], segments=[{"name": "buys", "label": {"table": "known"}}]))
 
 
-def test_an_empty_vocabulary_says_how_to_fill_it(make, spark):
-    refused(make("unfold.vocabulary.min_entities=5"), "min_entities")
+def test_an_empty_vocabulary_says_how_to_fill_it_and_leaves_the_tables_that_stand(make, spark):
+    run(make())
+    config = make("unfold.vocabulary.min_entities=5")
+    refused(config, "min_entities")
+    assert Tables(config, spark).read("vocabulary").count() == 1
 
 
 def test_a_path_needs_a_knowledge_base_and_known_relations(make, spark, tmp_path):
