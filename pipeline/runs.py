@@ -77,7 +77,7 @@ def _make_folder(home: Layout, layout: Layout) -> None:
 def _data_part(config: Config) -> str:
     """The configuration less what only learning reads."""
     default = Config()
-    learning = {name: getattr(default, name) for name in ("model", "train", "evaluate", "score", "compare")}
+    learning = {name: getattr(default, name) for name in ("chains", "model", "train", "evaluate", "score", "compare")}
     return to_yaml(config.model_copy(update=learning))
 
 
