@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from models.batch import Batch
 from models.layers.auxiliary_heads import AuxiliaryHeads
-from models.layers.embedding import ConceptEmbedding, field_weights, visible_weights
+from models.layers.embedding import ConceptEmbedding, visible_weights
 from models.layers.heads import Heads
 from models.layers.hits import Hits, find_hits
 from models.masks import TaskMasks
@@ -24,13 +23,12 @@ class MaskedModel(nn.Module):
     A view is a row without the concepts of one mask; its input is
         x = sum_c w_c E_c / sqrt(norm_offset + sum_c w_c)    over its visible concepts c,
     where the norm, too, is taken after masking (a norm of the whole row would tell of what is hidden). Models that
-    need fields (`by_field`) get such an x for each field of the view, over the field's visible concepts.
+    need fields (models/by_field.py) get such an x for each field of the view.
     Each distinct view is computed once, whatever the number of tasks (models/layers/hits.py).
 
     A subclass calls __init__, makes `self.towers` and what stands before it, calls `finish`, and defines `network`.
     """
 
-    by_field: ClassVar[bool] = False
     fields: Tensor
     auxiliary_concepts: Tensor
     towers: Heads
@@ -68,7 +66,7 @@ class MaskedModel(nn.Module):
             raise ValueError(f"auxiliary is between 0 and the {masks.vocabulary_size} concepts, not {auxiliary}")
         self.tasks = tuple(tasks)
         self.norm_offset, self.dropout = norm_offset, dropout
-        self.embedding_dim, self.field_count = embedding_dim, int(fields.max()) + 1
+        self.embedding_dim = embedding_dim
         self.masks = masks
         self.register_buffer("fields", fields)
         self.register_buffer("auxiliary_concepts", torch.arange(auxiliary))
@@ -161,16 +159,13 @@ class MaskedModel(nn.Module):
         return find_hits(batch, self.masks, keys)
 
     def inputs(self, batch: Batch, hits: Hits) -> tuple[Tensor, Tensor | None]:
-        """x [rows + views, (fields,) dim] and the linear terms [rows + views, heads]."""
-        kind = self.embedding.weight.dtype
-        scale = (self.norm_offset + visible_weights(batch, hits)).rsqrt().unsqueeze(1).to(kind)
-        if self.by_field:
-            of_field = field_weights(batch, hits, self.fields, self.field_count)
-            x = self.embedding.by_field(batch, hits, self.fields, self.field_count)
-            x = x * (self.norm_offset + of_field).rsqrt().unsqueeze(2).to(kind)
-        else:
-            x = self.embedding(batch, hits) * scale
-        return x, None if self.linear is None else self.linear(batch, hits) * scale
+        """x [rows + views, dim], or what `pooled` makes of it, and the linear terms [rows + views, heads]."""
+        scale = (self.norm_offset + visible_weights(batch, hits)).rsqrt().unsqueeze(1).to(self.embedding.weight.dtype)
+        return self.pooled(batch, hits, scale), None if self.linear is None else self.linear(batch, hits) * scale
+
+    def pooled(self, batch: Batch, hits: Hits, scale: Tensor) -> Tensor:
+        """x, where scale [rows + views, 1] is its norm's reciprocal."""
+        return self.embedding(batch, hits) * scale
 
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits [pairs, columns], and what the auxiliary heads read: [copies, rows + views, width]."""

@@ -84,6 +84,7 @@ def test_propensities_get_no_gradient() -> None:
     assert not model.networks.weights[0].grad[[0, 2, 3]].any()
 
 
+@torch.no_grad()
 def test_aitm_passes_on_what_a_step_has_learnt() -> None:
     model = make("aitm", FREE, 7, [1] * TASKS, chains=CHAIN)
     logits = model(make_batch(ROWS, None, TASKS)).view(3, TASKS)

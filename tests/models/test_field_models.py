@@ -46,3 +46,24 @@ def test_a_field_with_all_its_concepts_masked_is_as_if_it_were_empty() -> None:
     with_field, without = {0: 1.0, 3: 2.0, 4: 1.0}, {4: 1.0}
     logits = model(make_batch([with_field, without], None, 1))
     torch.testing.assert_close(logits[0], logits[1])
+
+
+def test_every_concept_can_be_a_field() -> None:
+    model = make("dcn concepts", [[]], 7, [1])
+    assert model.projection.in_features == 7 * model.embedding_dim
+    logits = model(make_batch(ROWS, None, 1))
+    for row, concepts in enumerate(ROWS):
+        x = torch.zeros(7, model.embedding_dim).double()
+        for concept, weight in concepts.items():
+            x[concept] = weight * model.embedding.weight[concept] / (1 + weight) ** 0.5
+        x0 = x.flatten() @ model.projection.weight.t() + model.projection.bias
+        crossed = x0
+        for weight, bias in zip(model.cross.weights, model.cross.biases, strict=True):
+            crossed = x0 * (crossed @ weight + bias) + crossed
+        hidden = torch.cat([crossed, mlp(model.deep, 0, x0)])
+        torch.testing.assert_close(logits[row], hidden @ model.towers.last + model.towers.bias)
+
+
+def test_a_large_vocabulary_is_not_a_field_a_concept() -> None:
+    with pytest.raises(ValueError, match="up to 1024, not 2000"):
+        make("dcn concepts", [[]], 2000, [1])

@@ -25,6 +25,7 @@ CASES: dict[str, dict[str, Any]] = {
     "apem selector": {"pattern_selector": False, "layers": 2, "points": 4, "selector_hidden": 5, "tower_widths": [4]},
     "cgc": {"task_experts": 2, "shared_experts": 1, "expert_widths": [9], "tower_widths": [8]},
     "dcn": {"deep_widths": [5, 4], "cross_width": 6},
+    "dcn concepts": {"deep_widths": [5, 4], "cross_width": 6, "concept_fields": True},
     "dcn_mix": {"deep_widths": [5, 4], "cross_width": 6, "experts": 2, "rank": 3},
     "esmm": {"widths": [5, 4], "chains": [[0, 1]]},
     "escm2": {"widths": [5, 4], "chains": [[0, 1]]},
