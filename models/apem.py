@@ -105,11 +105,21 @@ class APEM(FieldModel):
     @torch.no_grad()
     def selection_rate(self, batch: Batch) -> Tensor:
         """[rows, layers]: the share of each layer's inducing points that the selector lets in (their Figure 7a)."""
-        x = self.inputs(batch, find_hits(batch, self.masks, batch.pair_rows.new_empty(0)))[0]
         rates = []
-        for layer in self.layers:
+        for layer, x in zip(self.layers, self._layer_inputs(batch), strict=False):
             if not isinstance(layer, AdaptiveLayer):
                 raise ValueError("without ASRG (setting asrg) nothing is selected")
             rates.append((layer.select(x, self.gamma) > 0).float().mean(1))
-            x = layer(x, self.gamma)
         return torch.stack(rates, dim=1)
+
+    @torch.no_grad()
+    def row_embeddings(self, batch: Batch) -> Tensor:
+        """[rows, dim]: the last layer's mean over points (their Figure 7b)."""
+        return self._layer_inputs(batch)[-1].mean(1)
+
+    def _layer_inputs(self, batch: Batch) -> list[Tensor]:
+        """Of the plain rows: what each layer reads, and what the last one gives."""
+        found = [self.inputs(batch, find_hits(batch, self.masks, batch.pair_rows.new_empty(0)))[0]]
+        for layer in self.layers:
+            found.append(layer(found[-1], self.gamma))
+        return found

@@ -142,6 +142,16 @@ def test_selection_rates_count_the_points_that_are_let_in() -> None:
         make("apem asrg", FREE, 7, [1] * TASKS).selection_rate(make_batch(ROWS, [], TASKS))
 
 
+def test_row_embeddings_are_means_of_the_last_layer() -> None:
+    model = make("apem", FREE, 7, [1] * TASKS)
+    found = model.row_embeddings(make_batch(ROWS, None, TASKS))
+    for row, concepts in enumerate(ROWS):
+        y = fields_of(model, concepts).detach().numpy()
+        for layer in model.layers:
+            y = shared_layer(layer, y, 10.0)
+        torch.testing.assert_close(found[row], torch.from_numpy(y.mean(0)))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
