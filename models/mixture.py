@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -15,6 +17,21 @@ from models.layers.towers import Towers
 from models.masked import MaskedModel
 
 _DENSE_SHARE = 0.25  # from this share of all (row, task) pairs on, scoring all of them is the cheaper way
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInputs:
+    """By pair: x [pairs, dim], tower_input [experts, pairs, width], linear [pairs, outputs] or None, tasks [pairs]."""
+
+    x: Tensor
+    tower_input: Tensor
+    linear: Tensor | None
+    tasks: Tensor
+
+    def take(self, pairs: Tensor) -> TaskInputs:
+        """The pairs at these places."""
+        linear = None if self.linear is None else self.linear[pairs]
+        return TaskInputs(self.x[pairs], self.tower_input[:, pairs], linear, self.tasks[pairs])
 
 
 class ExpertMixture(MaskedModel):
@@ -40,6 +57,21 @@ class ExpertMixture(MaskedModel):
         """[rows, experts, tasks]: what share each expert has in each task for the unmasked rows."""
         hits = find_hits(batch, self.masks, batch.pair_rows.new_empty(0))
         return self.gates.all_tasks(self.inputs(batch, hits)[0][: batch.rows]).permute(2, 0, 1)
+
+    @torch.no_grad()
+    def task_inputs(self, batch: Batch) -> TaskInputs:
+        """What the gates and towers of the batch's pairs read: all that does not change when only these are trained."""
+        hits = self.find_pair_hits(batch)
+        x, linear = self.inputs(batch, hits)
+        views = batch.pair_rows.index_put((hits.pair_positions,), batch.rows + hits.pair_views)
+        linear = None if linear is None else self.towers.select(linear, views, batch.pair_tasks)
+        return TaskInputs(x[views], self._tower_input(self.experts(x), x)[:, views], linear, batch.pair_tasks)
+
+    def from_inputs(self, given: TaskInputs) -> Tensor:
+        """[pairs, outputs]: the logits that forward gives for the pairs of `task_inputs`."""
+        pairs = torch.arange(len(given.tasks), device=given.tasks.device)
+        logits = self._some_pairs(given.x, given.tower_input, None, pairs, given.tasks)
+        return logits if given.linear is None else logits + given.linear
 
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits [pairs, outputs] and expert outputs [experts, rows + views, width]."""

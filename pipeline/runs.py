@@ -77,7 +77,8 @@ def _make_folder(home: Layout, layout: Layout) -> None:
 def _data_part(config: Config) -> str:
     """The configuration less what only learning reads."""
     default = Config()
-    learning = {name: getattr(default, name) for name in ("chains", "model", "train", "evaluate", "score", "compare")}
+    kinds = ("model", "train", "evaluate", "score", "compare", "adapt", "chains")
+    learning = {name: getattr(default, name) for name in kinds}
     return to_yaml(config.model_copy(update=learning))
 
 

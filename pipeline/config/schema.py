@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from pipeline.config.adapting import Adapt
 from pipeline.config.base import Section
 from pipeline.config.comparing import Compare
 from pipeline.config.data import Align, KnowledgeBase, LabelTable, Segment, Source, Unfold
@@ -62,6 +63,7 @@ class Config(Section):
     evaluate: Evaluate = Evaluate()
     score: Score = Score()
     compare: Compare = Compare()
+    adapt: Adapt = Adapt()
 
     @model_validator(mode="after")
     def _references(self) -> Config:

@@ -52,7 +52,7 @@ class Loop:
         self._optimizer = Optimizer(model, sparse, settings, self.total_steps)
         self._average = MovingAverage(model, settings.ema, sparse) if settings.ema else None
         self._selection = Selection(settings)
-        self._with_auxiliary = getattr(model, "auxiliary", None) is not None
+        self._with_auxiliary = getattr(members_of(model)[0], "auxiliary", None) is not None
         self._implications = (
             shared_implications(context.shards, settings.auxiliary.tasks, context.world)
             if self._with_auxiliary

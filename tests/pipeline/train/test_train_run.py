@@ -177,6 +177,16 @@ def test_niche_selection_looks_at_niche_tasks_only(tmp_path: Path) -> None:
     assert summary.read(Layout.of(config), "train")["best_epoch"] == niche.index(max(niche))
 
 
+def test_members_of_an_ensemble_are_trained_apart_and_with_their_auxiliary_tasks(tmp_path: Path) -> None:
+    write_world(tmp_path)
+    config = config_for(tmp_path, "train.epochs=2", "model.members=2", "train.auxiliary={tasks: 10, weight: 1.0}")
+    run(config)
+    assert all(line["auxiliary_loss"] > 0 for line in log_lines(config, "step"))
+    trained = weights(load_model(Layout.of(config)))
+    for name in ("auxiliary.weight", "towers.last", "embedding.weight"):
+        assert not torch.equal(trained[f"members.0.{name}"], trained[f"members.1.{name}"])
+
+
 def test_the_last_epoch_is_kept_where_that_is_asked_for(tmp_path: Path, monkeypatch) -> None:
     from pipeline.train.validation import Quality
 
