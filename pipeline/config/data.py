@@ -44,8 +44,10 @@ class Rule(Section):
     """How a source's rows become concepts `source.rule=value` (MetaCon section 3)."""
 
     name: Name
-    kind: Literal["field", "multi", "map", "number", "time", "recency", "path"]
+    kind: Literal["field", "multi", "pairs", "map", "number", "time", "recency", "path"]
     """field: one value. multi: an array, or a string split by `separator`. map: key -> value pairs.
+    pairs: every two values of an array or a split string as one, `a&b` in the order of the alphabet; a mask of a value
+    has to name its pairs as well.
     number: log-rounded. time: `part` of the event time. recency: log2 days from the event to the cutoff.
     path: the values that `path` reaches in the knowledge base from `column`."""
     column: str | None = None
@@ -69,6 +71,7 @@ class Rule(Section):
         takes = {
             "field": {"column", "weight"},
             "multi": {"column", "separator", "weight"},
+            "pairs": {"column", "separator", "weight"},
             "map": {"column"},
             "number": {"column", "base", "weight"},
             "time": {"part", "weight"},

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from pipeline.config.data import Source, Unfold
 from pipeline.unfold.fields import Field, in_window, key_of, masks_of
 from pipeline.unfold.knowledge import start_values, starts_from_many, with_paths
-from pipeline.unfold.rules import entries_of, has_entries, value_of, values_of, weight_of
+from pipeline.unfold.rules import entries_of, has_entries, has_values, value_of, values_of, weight_of
 
 _START = "_start"
 
@@ -100,7 +100,7 @@ def _explode_entries(
 
 
 def _values(rows_df: DataFrame, field: Field, unfold: Unfold) -> Column:
-    if field.rule.kind == "multi":
+    if has_values(field.rule):
         return values_of(rows_df, field.source, field.rule)
     return F.array(value_of(rows_df, field.source, field.rule, unfold))
 

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from pipeline.config.data import Unfold
 from pipeline.unfold.fields import NO_KEY, Field, in_window, key_of, mask_words, masks_of
-from pipeline.unfold.rules import value_of, values_of
+from pipeline.unfold.rules import has_values, value_of, values_of
 
 _MOST_ROWS = 200_000
 """Events of one entity (some tens of MB as keys)."""
@@ -62,8 +62,8 @@ def _keys(rows_df: DataFrame, source: str, fields: Sequence[Field], unfold: Unfo
     own = [field for field in fields if field.source.name == source and countable(field)]
     rows_df = in_window(rows_df, own[0].source, unfold)
     none = F.array().cast("array<bigint>")
-    single = [field for field in own if field.rule.kind != "multi"]
-    multi = [field for field in own if field.rule.kind == "multi"]
+    single = [field for field in own if not has_values(field.rule)]
+    multi = [field for field in own if has_values(field.rule)]
     columns = {
         field.number: key_of(F.lit(field.number), value_of(rows_df, field.source, field.rule, unfold), seed)
         for field in single

@@ -23,8 +23,13 @@ def has_entries(rule: Rule) -> bool:
     return rule.kind in ("map", "path")
 
 
+def has_values(rule: Rule) -> bool:
+    """Whether a row has any number of values, all of the same weight."""
+    return rule.kind in ("multi", "pairs")
+
+
 def value_of(rows_df: DataFrame, source: Source, rule: Rule, unfold: Unfold) -> Column:
-    """The one value of a row as string, without blanks at its ends; null where there is none. Not for kind multi.
+    """The one value of a row as string, without blanks at its ends; null where there is none. Not for kinds multi and pairs.
 
     Raises UserError where the column is not of a type that the rule can read.
     """
@@ -45,19 +50,21 @@ def value_of(rows_df: DataFrame, source: Source, rule: Rule, unfold: Unfold) -> 
 
 
 def values_of(rows_df: DataFrame, source: Source, rule: Rule) -> Column:
-    """The values of a row for kind multi, as array<string>; nulls and blanks among them are to be dropped.
+    """The values of a row for kinds multi and pairs, as array<string>; nulls and blanks among them are to be dropped.
 
     Raises UserError where the column is not of a type that the rule can read.
     """
     column, kind = F.col(quoted(rule.column or "")), type_of(rows_df, rule.column or "")
     if isinstance(kind, T.ArrayType) and is_simple(kind.elementType):
-        return column.cast("array<string>")
-    if isinstance(kind, T.StringType) and rule.separator:
-        return split_text(column, rule.separator)
-    raise UserError(
-        f"source {source.name}, rule {rule.name}: column {rule.column} is {kind.simpleString()}, not an array of "
-        "single values; text needs a separator to split it by"
-    )
+        values = column.cast("array<string>")
+    elif isinstance(kind, T.StringType) and rule.separator:
+        values = split_text(column, rule.separator)
+    else:
+        raise UserError(
+            f"source {source.name}, rule {rule.name}: column {rule.column} is {kind.simpleString()}, not an array of "
+            "single values; text needs a separator to split it by"
+        )
+    return _pairs(values) if rule.kind == "pairs" else values
 
 
 def entries_of(rows_df: DataFrame, source: Source, rule: Rule) -> Column:
@@ -115,6 +122,19 @@ def log_rounded(number: Column, base: float) -> Column:
 def split_text(column: Column, separator: str) -> Column:
     """Text split by a separator, which is text too, not a pattern: Q..E quotes it for Java."""
     return F.split(column.cast("string"), "\\Q" + separator.replace("\\E", "\\E\\\\E\\Q") + "\\E")
+
+
+def _pairs(values: Column) -> Column:
+    """Every two different values of an array as `a&b`, each pair once."""
+    trimmed = F.transform(values, lambda value: F.trim(value))
+    each = F.array_sort(F.array_distinct(F.filter(trimmed, lambda value: value != "")))
+    after = F.transform(
+        each,
+        lambda first, place: F.transform(
+            F.slice(each, place + 2, F.size(each)), lambda second: F.concat(first, F.lit("&"), second)
+        ),
+    )
+    return F.flatten(after)
 
 
 def _time_part(rule: Rule) -> Column:

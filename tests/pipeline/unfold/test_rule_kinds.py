@@ -16,6 +16,8 @@ RULES: list[dict[str, Any]] = [
     {"name": "nested", "kind": "field", "column": "device.os"},
     {"name": "tags", "kind": "multi", "column": "tags"},
     {"name": "words", "kind": "multi", "column": "words", "separator": "|"},
+    {"name": "tag_pairs", "kind": "pairs", "column": "tags"},
+    {"name": "word_pairs", "kind": "pairs", "column": "more", "separator": "|"},
     {"name": "numeric", "kind": "map", "column": "scores"},
     {"name": "texts", "kind": "map", "column": "notes"},
     {"name": "price", "kind": "number", "column": "price"},
@@ -32,7 +34,7 @@ RULES: list[dict[str, Any]] = [
     {"name": "siblings", "kind": "path", "column": "page", "path": "made_by/^made_by"},
     {"name": "topics", "kind": "path", "column": "page", "path": "about"},
 ]
-NOTHING = dict.fromkeys(("page", "device", "tags", "words", "scores", "notes", "price"))
+NOTHING = dict.fromkeys(("page", "device", "tags", "words", "more", "scores", "notes", "price"))
 ROWS = [
     {
         "user": "ann",
@@ -41,6 +43,7 @@ ROWS = [
         "device": {"os": "ios"},
         "tags": ["a", "b", "a", None, ""],
         "words": "x|y| x ||",
+        "more": "z|x|y| x ||",
         "scores": {"m": 2.5, "n": -1},
         "notes": {"k": "v"},
         "price": 6.0,
@@ -88,6 +91,9 @@ def of_rule(vector: dict[str, float], rule: str) -> dict[str, float]:
         ("bob", "nested", {}),
         ("ann", "tags", {"a": 2, "b": 1}),
         ("ann", "words", {"x": 2, "y": 1}),
+        ("ann", "tag_pairs", {"a&b": 1}),
+        ("ann", "word_pairs", {"x&y": 1, "x&z": 1, "y&z": 1}),
+        ("bob", "word_pairs", {}),
         ("ann", "numeric", {"m": 2.5, "n": -1}),
         ("ann", "texts", {"k:v": 1}),
         ("ann", "price", {"2^3": 1, "-2^2": 1}),
