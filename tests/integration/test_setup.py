@@ -229,6 +229,7 @@ def test_the_archive_holds_all_three_packages(tmp_path: Path) -> None:
 
 def test_the_dag_runs_the_stages_in_order_with_options_that_the_entries_take(monkeypatch) -> None:
     tasks: list[FakeTask] = []
+    monkeypatch.setenv("METACON_CONFIG", "mine.yaml")
 
     class FakeTask:
         def __init__(self, task_id: str, bash_command: str, **_: object) -> None:
