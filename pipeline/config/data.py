@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pipeline.config.base import Section
-from pipeline.config.names import date_as_text, day, glob_pattern, identifier, instant, sql_name
+from pipeline.config.names import date_as_text, day, glob_pattern, identifier, instant, sql_name, window
 
 Name = Annotated[str, AfterValidator(identifier)]
 SqlName = Annotated[str, AfterValidator(sql_name)]
@@ -15,6 +15,7 @@ Glob = Annotated[str, AfterValidator(glob_pattern)]
 Instant = Annotated[str, BeforeValidator(date_as_text), AfterValidator(instant)]
 Day = Annotated[str, BeforeValidator(date_as_text), AfterValidator(day)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Window = Annotated[str, AfterValidator(window)]
 
 
 class Table(Section):
@@ -60,10 +61,15 @@ class Rule(Section):
     """number: values are rounded to whole powers of this base."""
     weight: str | None = None
     """A numeric column whose value is each event's weight (default: 1 an event; for a map, its value when numeric)."""
-    aggregate: Literal["count", "sum", "max", "binary", "decay"] | None = None
-    """How an entity's events make one weight (default: sum where there are weights, else count)."""
+    aggregate: Literal["count", "sum", "max", "binary", "decay", "last", "distinct"] | None = None
+    """How an entity's events make one weight (default: sum where there are weights, else count). last: the concept of
+    the latest event that has a value, and no other (of events at the same instant the one whose text comes last).
+    distinct: one concept, the number of different values, log-rounded to a power of `base`."""
     half_life: float | None = Field(default=None, gt=0)
     """decay: half-life in days."""
+    windows: list[Window] = []
+    """Days before the cutoff, such as [7d, 30d]: for each, concepts `source.rule.7d=value` of a field of their own from
+    the events in [cutoff - 7 days, cutoff) (and not before unfold.start). None: `source.rule=value` from all."""
 
     @model_validator(mode="after")
     def _used(self) -> Rule:
@@ -77,14 +83,14 @@ class Rule(Section):
             "time": {"part", "weight"},
             "recency": {"weight"},
             "path": {"column", "separator", "path", "weight"},
-        }[self.kind]
+        }[self.kind] | ({"base"} if self.aggregate == "distinct" else set())
         ignored = {"column", "separator", "part", "path", "base", "weight"} & self.model_fields_set - takes
         ignored = {name for name in ignored if getattr(self, name) != type(self).model_fields[name].default}
         if ignored:
             raise ValueError(f"rule {self.name}: kind {self.kind} takes no {', '.join(sorted(ignored))}")
         if self.half_life is not None and self.aggregate != "decay":
             raise ValueError(f"rule {self.name}: half_life is for aggregate decay only")
-        if self.weight is not None and self.aggregate in ("count", "binary"):
+        if self.weight is not None and self.aggregate in ("count", "binary", "distinct"):
             raise ValueError(f"rule {self.name}: aggregate {self.aggregate} ignores weight; use sum, max or decay")
         return self
 
@@ -98,6 +104,11 @@ class Rule(Section):
             raise ValueError(f"rule {self.name}: path {self.path!r} has an empty hop")
         if self.aggregate == "decay" and self.half_life is None:
             raise ValueError(f"rule {self.name}: aggregate decay needs a half_life in days")
+        if self.aggregate == "last" and self.kind in ("multi", "pairs", "map", "path"):
+            raise ValueError(f"rule {self.name}: aggregate last is for one value a row, not for kind {self.kind}")
+        twice = sorted({one for one in self.windows if self.windows.count(one) > 1})
+        if twice:
+            raise ValueError(f"rule {self.name}: duplicate window: {', '.join(twice)}")
         return self
 
 
@@ -130,7 +141,8 @@ class Source(Table):
         if twice:
             raise ValueError(f"duplicate rule name: {', '.join(twice)}; concepts are named after their rule")
         for rule in self.rules:
-            if self.time is None and (rule.kind in ("time", "recency") or rule.aggregate == "decay"):
+            timed = rule.kind in ("time", "recency") or rule.aggregate in ("decay", "last") or rule.windows
+            if self.time is None and timed:
                 raise ValueError(f"rule {rule.name}: needs event times, but the source declares no time column")
         return self
 

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, date, datetime
 from typing import Any
 
+_MOST_DAYS = 36_500
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -42,6 +43,18 @@ def instant(text: str) -> str:
     if moment.tzinfo is not None:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
     return moment.isoformat(sep=" ", timespec="seconds")
+
+
+def window(text: str) -> str:
+    """A number of whole days as `7d`. Raises ValueError."""
+    if not re.fullmatch(r"[1-9][0-9]{0,5}d", text, re.ASCII) or days_of(text) > _MOST_DAYS:
+        raise ValueError(f"{text!r} is no window: write whole days such as 7d, from 1d to {_MOST_DAYS}d")
+    return text
+
+
+def days_of(window: str) -> int:
+    """The days of a window."""
+    return int(window.removesuffix("d"))
 
 
 def day(text: str) -> str:

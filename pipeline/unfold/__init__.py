@@ -4,6 +4,7 @@
     rules.py          a source's columns -> the values of a row, and what they weigh
     knowledge.py      meta-paths through the knowledge base
     counts.py         rows -> keys of each entity, whose runs are counts
+    latest.py         the aggregates last and distinct, whose concept all events of an entity decide on
     associations.py   rows -> one weight for each entity and key, by any aggregate
     unite.py          both, of all sources
     vocabulary.py     keys -> names and ids

@@ -10,8 +10,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.config.data import Source, Unfold
-from pipeline.unfold.fields import Field, in_window, key_of, masks_of
+from pipeline.unfold.fields import Field, in_window, key_of, masks_of, within
 from pipeline.unfold.knowledge import start_values, starts_from_many, with_paths
+from pipeline.unfold.latest import is_reduced, reduced
 from pipeline.unfold.rules import entries_of, has_entries, has_values, value_of, values_of, weight_of
 
 _START = "_start"
@@ -23,15 +24,28 @@ def exploded(
     """entity_id, field int, weight, value: a row for each value of an event, all these fields of a source in one pass
     over its rows. Values are neither null nor blank; a weight may be null."""
     rows_df = in_window(rows_df, source, unfold)
+    plain_dfs = _exploded(rows_df, [field for field in fields if not is_reduced(field)], unfold, triples_df)
+    each_dfs = _exploded(rows_df, [field for field in fields if is_reduced(field)], unfold, triples_df, "_time")
+    if each_dfs:
+        plain_dfs.append(reduced(reduce(DataFrame.unionByName, each_dfs), fields))
+    return reduce(DataFrame.unionByName, plain_dfs)
+
+
+def _exploded(
+    rows_df: DataFrame, fields: Sequence[Field], unfold: Unfold, triples_df: DataFrame | None, *more: str
+) -> list[DataFrame]:
+    """entity_id, field, weight, value in parts, and the columns `more` of the event."""
+    if "_time" in more and "_time" not in rows_df.columns:
+        rows_df = rows_df.withColumn("_time", F.lit(None).cast("timestamp"))
     listed = [field for field in fields if starts_from_many(rows_df, field.rule)]
     weighted = [field for field in fields if has_entries(field.rule) and field not in listed]
-    parts = [_explode_values(rows_df, [field for field in fields if not has_entries(field.rule)], unfold)]
-    parts.append(_explode_entries(rows_df, weighted, unfold, triples_df))
+    parts = [_explode_values(rows_df, [field for field in fields if not has_entries(field.rule)], unfold, *more)]
+    parts.append(_explode_entries(rows_df, weighted, unfold, triples_df, *more))
     for field in listed:
         one = replace(field, rule=field.rule.model_copy(update={"column": _START, "separator": None}))
         started_df = rows_df.withColumn(_START, F.explode(start_values(rows_df, field.rule)))
-        parts.append(_explode_entries(started_df, [one], unfold, triples_df))
-    return reduce(DataFrame.unionByName, [part_df for part_df in parts if part_df is not None])
+        parts.append(_explode_entries(started_df, [one], unfold, triples_df, *more))
+    return [part_df for part_df in parts if part_df is not None]
 
 
 def weighed_pairs(exploded_df: DataFrame, fields: Sequence[Field], seed: int) -> DataFrame:
@@ -58,7 +72,7 @@ def masks_by_entity(pairs_df: DataFrame, own: Sequence[Field], fields: Sequence[
     return marked_df.groupBy("entity_id").agg(*(F.bit_or(name).alias(name) for name in names))
 
 
-def _explode_values(rows_df: DataFrame, fields: Sequence[Field], unfold: Unfold) -> DataFrame | None:
+def _explode_values(rows_df: DataFrame, fields: Sequence[Field], unfold: Unfold, *more: str) -> DataFrame | None:
     """entity_id, field, weight, value: a row for each value of an event; None for no fields.
 
     Two generators of Spark, first fields, then values, are compiled code; functions over array elements are not.
@@ -69,34 +83,35 @@ def _explode_values(rows_df: DataFrame, fields: Sequence[Field], unfold: Unfold)
         F.struct(
             F.lit(field.number).alias("field"),
             weight_of(field.rule, unfold).alias("weight"),
-            _values(rows_df, field, unfold).alias("values"),
+            within(field, unfold, _values(rows_df, field, unfold)).alias("values"),
         )
         for field in fields
     ]
-    by_field_df = rows_df.select(F.col("_entity").alias("entity_id"), F.inline(F.array(*each)))
-    exploded_df = by_field_df.select("entity_id", "field", "weight", F.explode("values").alias("value"))
-    return _without_blanks(exploded_df)
+    by_field_df = rows_df.select(F.col("_entity").alias("entity_id"), *more, F.inline(F.array(*each)))
+    exploded_df = by_field_df.select("entity_id", *more, "field", "weight", F.explode("values").alias("value"))
+    return _without_blanks(exploded_df, *more)
 
 
 def _explode_entries(
-    rows_df: DataFrame, fields: Sequence[Field], unfold: Unfold, triples_df: DataFrame | None
+    rows_df: DataFrame, fields: Sequence[Field], unfold: Unfold, triples_df: DataFrame | None, *more: str
 ) -> DataFrame | None:
     """The same for fields whose values weigh differently."""
     if not fields:
         return None
-    rows_df = with_paths(rows_df, [field.rule for field in fields], triples_df)
+    rules = {field.rule.name: field.rule for field in fields}  # once, whatever the number of its windows
+    rows_df = with_paths(rows_df, list(rules.values()), triples_df)
     each = [
         F.struct(
             F.lit(field.number).alias("field"),
             weight_of(field.rule, unfold).alias("event"),
-            entries_of(rows_df, field.source, field.rule).alias("entries"),
+            within(field, unfold, entries_of(rows_df, field.source, field.rule)).alias("entries"),
         )
         for field in fields
     ]
-    by_field_df = rows_df.select(F.col("_entity").alias("entity_id"), F.inline(F.array(*each)))
-    exploded_df = by_field_df.select("entity_id", "field", "event", F.inline("entries"))
+    by_field_df = rows_df.select(F.col("_entity").alias("entity_id"), *more, F.inline(F.array(*each)))
+    exploded_df = by_field_df.select("entity_id", *more, "field", "event", F.inline("entries"))
     weight = F.col("event") * F.col("weight")
-    return _without_blanks(exploded_df.select("entity_id", "field", weight.alias("weight"), "value"))
+    return _without_blanks(exploded_df.select("entity_id", *more, "field", weight.alias("weight"), "value"), *more)
 
 
 def _values(rows_df: DataFrame, field: Field, unfold: Unfold) -> Column:
@@ -105,8 +120,8 @@ def _values(rows_df: DataFrame, field: Field, unfold: Unfold) -> Column:
     return F.array(value_of(rows_df, field.source, field.rule, unfold))
 
 
-def _without_blanks(exploded_df: DataFrame) -> DataFrame:
-    trimmed_df = exploded_df.select("entity_id", "field", "weight", F.trim("value").alias("value"))
+def _without_blanks(exploded_df: DataFrame, *more: str) -> DataFrame:
+    trimmed_df = exploded_df.select("entity_id", *more, "field", "weight", F.trim("value").alias("value"))
     return trimmed_df.where(F.col("value") != "")
 
 

@@ -15,7 +15,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.config.data import Unfold
-from pipeline.unfold.fields import NO_KEY, Field, in_window, key_of, mask_words, masks_of
+from pipeline.unfold.fields import NO_KEY, Field, in_window, key_of, mask_words, masks_of, within
 from pipeline.unfold.rules import has_values, value_of, values_of
 
 _MOST_ROWS = 200_000
@@ -65,11 +65,12 @@ def _keys(rows_df: DataFrame, source: str, fields: Sequence[Field], unfold: Unfo
     single = [field for field in own if not has_values(field.rule)]
     multi = [field for field in own if has_values(field.rule)]
     columns = {
-        field.number: key_of(F.lit(field.number), value_of(rows_df, field.source, field.rule, unfold), seed)
+        field.number: key_of(F.lit(field.number), within(field, unfold, value), seed)
         for field in single
+        for value in [value_of(rows_df, field.source, field.rule, unfold)]
     }
     for field in multi:
-        columns[field.number] = F.coalesce(_keys_of_values(rows_df, field, seed), none)
+        columns[field.number] = F.coalesce(within(field, unfold, _keys_of_values(rows_df, field, seed)), none)
     keyed_df = rows_df.select(
         F.col("_entity").alias("entity_id"), *(column.alias(f"_key_{number}") for number, column in columns.items())
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.config.data import Rule, Source, Unfold
+from pipeline.config.names import days_of
 
 NO_KEY = 0
 """The key of no concept: of a missing or blank value."""
@@ -18,28 +20,37 @@ _WORD = 62
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """A rule of a source; its concepts are `name=value`."""
+    """A rule of a source, in one of its windows if it has any; its concepts are `name=value`."""
 
     number: int
     source: Source
     rule: Rule
+    window: str | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.source.name}.{self.rule.name}"
+        """`source.rule` or `source.rule.7d`; neither names nor windows have a dot."""
+        name = f"{self.source.name}.{self.rule.name}"
+        return name if self.window is None else f"{name}.{self.window}"
 
     @property
     def kind(self) -> str:
         """How the weights of an entity's events become one: count, sum, max or binary."""
         if self.rule.aggregate is None:
             return "sum" if self.rule.weight or self.rule.kind == "map" else "count"
-        return "sum" if self.rule.aggregate == "decay" else self.rule.aggregate
+        # Of `last` and `distinct` one value an entity is left by then (latest.py).
+        others = {"decay": "sum", "last": "max", "distinct": "binary"}
+        return others.get(self.rule.aggregate, self.rule.aggregate)
 
 
 def fields_of(sources: list[Source]) -> list[Field]:
     """All fields, numbered in the order of the configuration."""
-    pairs = [(source, rule) for source in sources for rule in source.rules]
-    return [Field(number=number, source=source, rule=rule) for number, (source, rule) in enumerate(pairs)]
+    fields: list[Field] = []
+    for source in sources:
+        for rule in source.rules:
+            windows: list[str | None] = [*rule.windows] or [None]
+            fields += [Field(number=len(fields) + i, source=source, rule=rule, window=w) for i, w in enumerate(windows)]
+    return fields
 
 
 def in_window(rows_df: DataFrame, source: Source, unfold: Unfold) -> DataFrame:
@@ -49,6 +60,15 @@ def in_window(rows_df: DataFrame, source: Source, unfold: Unfold) -> DataFrame:
     if unfold.start is not None:
         rows_df = rows_df.where(F.col("_time") >= F.lit(unfold.start).cast("timestamp"))
     return rows_df.where(F.col("_time") < F.lit(unfold.cutoff).cast("timestamp"))
+
+
+def within(field: Field, unfold: Unfold, values: Column) -> Column:
+    """The values of a row, null where it is before the field's own window."""
+    if field.window is None:
+        return values
+    assert unfold.cutoff is not None  # windows are of timed sources, which have a cutoff
+    begin = datetime.fromisoformat(unfold.cutoff) - timedelta(days=days_of(field.window))
+    return F.when(F.col("_time") >= F.lit(begin.isoformat(sep=" ")).cast("timestamp"), values)
 
 
 def key_of(field: Column, value: Column, seed: int) -> Column:
