@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pipeline.config.base import Section
 from pipeline.config.names import date_as_text, day, glob_pattern, identifier, instant, sql_name, window
+from pipeline.config.paths import parse_path
 
 Name = Annotated[str, AfterValidator(identifier)]
 SqlName = Annotated[str, AfterValidator(sql_name)]
@@ -56,7 +57,11 @@ class Rule(Section):
     separator: str | None = None
     part: Literal["hour", "weekday", "month"] = "hour"
     path: str | None = None
-    """Hops through the knowledge base, `/` between them, `^` before an inverse one: `made_by/in_topic/^likes`."""
+    """Hops through the knowledge base, `/` between them, `^` before an inverse one: `made_by/in_topic/^likes`;
+    alternatives `a|b`, repeats `a{1,3}`, groups `^(a/b)` (grammar: pipeline/config/paths.py)."""
+    path_weight: Literal["count", "binary", "degree"] = "count"
+    """What a reached value weighs. count: the number of paths to it. binary: 1. degree: the sum over its paths, of which
+    every hop divides by the edges of its relation that leave the node: where a random walk ends."""
     base: float = Field(default=2.0, gt=1)
     """number: values are rounded to whole powers of this base."""
     weight: str | None = None
@@ -82,9 +87,10 @@ class Rule(Section):
             "number": {"column", "base", "weight"},
             "time": {"part", "weight"},
             "recency": {"weight"},
-            "path": {"column", "separator", "path", "weight"},
+            "path": {"column", "separator", "path", "path_weight", "weight"},
         }[self.kind] | ({"base"} if self.aggregate == "distinct" else set())
-        ignored = {"column", "separator", "part", "path", "base", "weight"} & self.model_fields_set - takes
+        optional = {"column", "separator", "part", "path", "path_weight", "base", "weight"}
+        ignored = optional & self.model_fields_set - takes
         ignored = {name for name in ignored if getattr(self, name) != type(self).model_fields[name].default}
         if ignored:
             raise ValueError(f"rule {self.name}: kind {self.kind} takes no {', '.join(sorted(ignored))}")
@@ -100,8 +106,13 @@ class Rule(Section):
             raise ValueError(f"rule {self.name}: kind {self.kind} needs a column")
         if self.kind == "path" and not self.path:
             raise ValueError(f"rule {self.name}: kind path needs a path, such as made_by/in_topic")
-        if self.path and not all(hop.strip().removeprefix("^").strip() for hop in self.path.split("/")):
-            raise ValueError(f"rule {self.name}: path {self.path!r} has an empty hop")
+        if self.path:
+            try:
+                parse_path(self.path)
+            except ValueError as error:
+                raise ValueError(f"rule {self.name}: {error}") from None
+        if self.path_weight == "degree" and self.aggregate == "count":
+            raise ValueError(f"rule {self.name}: aggregate count ignores path_weight degree; use sum or max")
         if self.aggregate == "decay" and self.half_life is None:
             raise ValueError(f"rule {self.name}: aggregate decay needs a half_life in days")
         if self.aggregate == "last" and self.kind in ("multi", "pairs", "map", "path"):
@@ -175,6 +186,9 @@ class Unfold(Section):
     transform: Literal["none", "log1p", "tfidf"] = "log1p"
     """Of the aggregated weights; tfidf: log1p times the inverse document frequency in the support."""
     vocabulary: Vocabulary = Vocabulary()
+    max_fanout: int = Field(default=10_000_000, ge=1)
+    """A meta-path that would lead this many paths through one node (those that arrive times those that leave) is
+    refused, and so is a SPARQL join that would make as many rows of one value: no hub makes the work explode."""
     salt: int = Field(default=8, ge=1)
     """A vocabulary too large to be sent to every executor is joined with this many salts, so that a concept which
     everyone has does not hold a task up."""

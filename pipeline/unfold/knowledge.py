@@ -10,9 +10,12 @@ from pyspark.sql import types as T
 
 from pipeline.config import Config
 from pipeline.config.data import KnowledgeBase, Rule
+from pipeline.config.paths import hops_of, parse_path
 from pipeline.errors import UserError
 from pipeline.sources import CORRUPT, check_columns, quoted, read_table
 from pipeline.sources.columns import as_text, type_of
+from pipeline.unfold.hubs import check_fanout, degrees_of
+from pipeline.unfold.metapaths import reached
 from pipeline.unfold.rules import path_column, split_text
 
 
@@ -43,31 +46,27 @@ def _read(config: Config, table: KnowledgeBase) -> tuple[DataFrame, DataFrame]:
     return triples_df, bad_df.where(F.col("reason").isNotNull())
 
 
-def hops_of(path: str) -> list[tuple[str, bool]]:
-    """The hops of a path, as (relation, inverse)."""
-    hops = [hop.strip() for hop in path.split("/")]
-    return [(hop.removeprefix("^").strip(), hop.startswith("^")) for hop in hops]
-
-
 def check_paths(config: Config, triples_df: DataFrame | None) -> None:
-    """Raises UserError for a path rule without a knowledge base, or over a relation that is not in it."""
-    wanted = {
-        relation: f"source {source.name}, rule {rule.name}"
+    """Raises UserError for a path rule without a knowledge base, over a relation that is not in it, or with more paths
+    through one node than `unfold.max_fanout`."""
+    wanted = [
+        (f"source {source.name}, rule {rule.name}", parse_path(rule.path or ""))
         for source in config.sources
         for rule in source.rules
         if rule.kind == "path"
-        for relation, _ in hops_of(rule.path or "")
-    }
+    ]
     if not wanted:
         return
     if triples_df is None:
-        raise UserError(f"{next(iter(wanted.values()))}: a path needs a knowledge_base, and none is declared")
-    known = {row["relation"] for row in triples_df.select("relation").distinct().collect()}
-    for relation, where in wanted.items():
-        if relation not in known:
-            raise UserError(
-                f"{where}: no relation {relation!r} in the knowledge base; it has: {', '.join(sorted(known))}"
-            )
+        raise UserError(f"{wanted[0][0]}: a path needs a knowledge_base, and none is declared")
+    degrees = degrees_of(triples_df)
+    for where, path in wanted:
+        for hop in hops_of(path):
+            if hop.relation not in degrees:
+                known = ", ".join(sorted(degrees))
+                raise UserError(f"{where}: no relation {hop.relation!r} in the knowledge base; it has: {known}")
+    for where, path in wanted:
+        check_fanout(triples_df, degrees, path, config.unfold.max_fanout, where)
 
 
 def starts_from_many(rows_df: DataFrame, rule: Rule) -> bool:
@@ -88,7 +87,7 @@ def start_values(rows_df: DataFrame, rule: Rule) -> Column:
 
 
 def with_paths(rows_df: DataFrame, rules: list[Rule], triples_df: DataFrame | None) -> DataFrame:
-    """Adds `path_column(rule)` for each path rule: array of (value, weight), weight the number of paths."""
+    """Adds `path_column(rule)` for each path rule: array of (value, weight)."""
     for rule in rules:
         if rule.kind == "path":
             assert triples_df is not None  # check_paths has seen to it
@@ -101,21 +100,7 @@ def with_paths(rows_df: DataFrame, rules: list[Rule], triples_df: DataFrame | No
 
 
 def _reached(triples_df: DataFrame, rule: Rule) -> DataFrame:
-    """start -> the values at the end of the path, each with the number of paths to it."""
-    paths_df: DataFrame | None = None
-    for relation, inverse in hops_of(rule.path or ""):
-        ends = ("tail", "head") if inverse else ("head", "tail")
-        hop_df = triples_df.where(F.col("relation") == relation).select(
-            F.col(ends[0]).alias("from"), F.col(ends[1]).alias("to")
-        )
-        if paths_df is None:
-            paths_df = hop_df.select(
-                F.col("from").alias("start"), F.col("to").alias("value"), F.lit(1.0).alias("weight")
-            )
-        else:
-            joined_df = paths_df.join(hop_df, F.col("value") == F.col("from"))
-            grouped = joined_df.groupBy("start", F.col("to").alias("value"))
-            paths_df = grouped.agg(F.sum("weight").alias("weight"))
-    assert paths_df is not None
+    """start -> the values at the end of the path, as `path_column(rule)`: array of (value, weight)."""
+    paths_df = reached(triples_df, parse_path(rule.path or ""), rule.path_weight)
     pairs = F.sort_array(F.collect_list(F.struct("value", "weight")))
     return paths_df.groupBy("start").agg(pairs.alias(path_column(rule)))
