@@ -75,6 +75,8 @@ class Rule(Section):
     windows: list[Window] = []
     """Days before the cutoff, such as [7d, 30d]: for each, concepts `source.rule.7d=value` of a field of their own from
     the events in [cutoff - 7 days, cutoff) (and not before unfold.start). None: `source.rule=value` from all."""
+    max_concepts: int | None = Field(default=None, ge=1)
+    """An entity keeps its so many heaviest concepts of the rule (in each window), of equal ones those of lower id."""
 
     @model_validator(mode="after")
     def _used(self) -> Rule:
@@ -174,6 +176,14 @@ class Vocabulary(Section):
     kind: Literal["exact", "hashed"] = "exact"
     bits: int = Field(default=20, ge=4, le=30)
     """hashed: concept ids are xxhash64 into 2^bits."""
+    max_share: float = Field(default=1.0, gt=0, le=1)
+    """Concepts of more than this share of the entities are dropped (exact vocabulary)."""
+
+    @model_validator(mode="after")
+    def _exact(self) -> Vocabulary:
+        if self.kind == "hashed" and self.max_share < 1:
+            raise ValueError("max_share is for the exact vocabulary: a hashed one keeps every concept")
+        return self
 
 
 class Unfold(Section):
@@ -185,6 +195,11 @@ class Unfold(Section):
     """Labels come from [cutoff, cutoff + horizon)."""
     transform: Literal["none", "log1p", "tfidf"] = "log1p"
     """Of the aggregated weights; tfidf: log1p times the inverse document frequency in the support."""
+    normalise: Literal["none", "field"] = "none"
+    """field: an entity's weights of each field are divided by their Euclidean norm, after the transform and the rules'
+    max_concepts."""
+    max_concepts: int | None = Field(default=None, ge=1)
+    """An entity keeps its so many heaviest concepts, by their final weight; of equal ones those of lower id."""
     vocabulary: Vocabulary = Vocabulary()
     max_fanout: int = Field(default=10_000_000, ge=1)
     """A meta-path that would lead this many paths through one node (those that arrive times those that leave) is

@@ -9,6 +9,7 @@
     unite.py          both, of all sources
     vocabulary.py     keys -> names and ids
     vectors.py        associations + vocabulary -> concept vectors
+    caps.py           norms of fields, the heaviest concepts of a rule and of an entity
     profile.py        counts for the report
     stage.py          the stage
 

@@ -98,18 +98,20 @@ def entities_by_field(masks_df: DataFrame, fields: Sequence[Field]) -> tuple[dic
     return by_field, dict(zip(sources, row[len(fields) :], strict=True))
 
 
-def concepts_by_field(named_df: DataFrame, min_entities: int) -> dict[str, dict[str, int]]:
-    """Concepts, kept ones and entity-concept pairs by field, before rare concepts go."""
+def concepts_by_field(named_df: DataFrame, bounds: tuple[int, int]) -> dict[str, dict[str, int]]:
+    """Concepts, kept ones (whose number of entities is within `bounds`), too common ones and entity-concept pairs by
+    field, before rare and common concepts go."""
     rows = (
         named_df.groupBy("field")
         .agg(
             F.count("*").alias("concepts"),
-            F.count_if(F.col("entities") >= min_entities).alias("kept"),
+            F.count_if(F.col("entities").between(*bounds)).alias("kept"),
+            F.count_if(F.col("entities") > bounds[1]).alias("common"),
             F.sum("entities").alias("pairs"),
         )
         .collect()
     )
-    return {row["field"]: {name: row[name] for name in ("concepts", "kept", "pairs")} for row in rows}
+    return {row["field"]: {name: row[name] for name in ("concepts", "kept", "common", "pairs")} for row in rows}
 
 
 def _spans(profiles: Mapping[str, Profile], names: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from functools import reduce
 from typing import Any
@@ -22,6 +23,7 @@ from pipeline.session import get_session
 from pipeline.sources import bad_rows, check_columns, good_rows, read_marked, read_source
 from pipeline.splits import SUPPORT, query_entities, with_split
 from pipeline.tables import Tables
+from pipeline.unfold.caps import capped_vectors, shapes
 from pipeline.unfold.fields import Field, fields_of
 from pipeline.unfold.knowledge import check_paths, read_triples
 from pipeline.unfold.profile import check_windows, concepts_by_field, entities_by_field, profile_rows
@@ -67,6 +69,7 @@ class _Stage:
         self._fields: list[Field] = fields_of(config.sources)
         self._facts: dict[str, Any] = {"timings": {}}
         self._seed = 0
+        self._bounds = (1, 2**62)
         self._cached: list[DataFrame] = []
         self._clock = self._started = time.monotonic()
 
@@ -74,7 +77,7 @@ class _Stage:
         rows, triples_df = self._read()
         associations, named_df = self._associate(rows, triples_df)
         size = sum(one["kept"] for one in self._facts["concepts"].values())
-        self._check_size(size, self._least())
+        self._check_size(size)
         with self._tables.together("vocabulary", "concept_vectors"):
             numbered_df = self._number(associations.pairs_df, named_df, size)
             self._tick("vocabulary")
@@ -83,7 +86,10 @@ class _Stage:
             fault_point("unfold:before-vectors")
             # A hashed vocabulary adds up weights that share an id, perhaps beyond 2^31.
             counts = associations.counts and self._config.unfold.vocabulary.kind == "exact"
-            vectors_df = concept_vectors(numbered_df, self._config.unfold.transform, counts)
+            if shapes(self._config):
+                vectors_df = self._capped(numbered_df, size)
+            else:
+                vectors_df = concept_vectors(numbered_df, self._config.unfold.transform, counts)
             self._tables.replace("concept_vectors", vectors_df)
             fault_point("unfold:after-vectors")
         self._tick("vectors")
@@ -135,7 +141,8 @@ class _Stage:
             named_df = self._keep(named_concepts(counted_df, associations.exploded_df, self._fields, seed))
             keys = counted_df.count()
             self._tick("associations")
-            self._facts["concepts"] = concepts_by_field(named_df, self._least())
+            self._bounds = self._bounds_of(associations.masks_df)
+            self._facts["concepts"] = concepts_by_field(named_df, self._bounds)
             try:
                 check_keys(keys, sum(one["concepts"] for one in self._facts["concepts"].values()))
             except SharedKeysError as error:
@@ -145,16 +152,17 @@ class _Stage:
                 return associations, named_df
         raise RuntimeError(f"concepts share keys for each of {_SEEDS} seeds")
 
-    def _least(self) -> int:
-        """The entities that a concept of the vocabulary has at least."""
+    def _bounds_of(self, masks_df: DataFrame) -> tuple[int, int]:
+        """The entities that a concept of the vocabulary has at least and at most."""
         vocabulary = self._config.unfold.vocabulary
-        return vocabulary.min_entities if vocabulary.kind == "exact" else 1
+        most = math.floor(vocabulary.max_share * masks_df.count()) if vocabulary.max_share < 1 else 2**62
+        return vocabulary.min_entities if vocabulary.kind == "exact" else 1, most
 
     def _number(self, pairs_df: DataFrame, named_df: DataFrame, size: int) -> DataFrame:
         """Write the vocabulary; entity_id, concept_id, weight of every association that has an id."""
         vocabulary, salt = self._config.unfold.vocabulary, self._config.unfold.salt
         if vocabulary.kind == "exact":
-            self._tables.replace("vocabulary", exact_vocabulary(named_df, size, vocabulary.min_entities, self._keep))
+            self._tables.replace("vocabulary", exact_vocabulary(named_df, size, self._bounds, self._keep))
             self._check_ids(size)
             ids_df = ids_of(self._tables.read("vocabulary"), self._fields, self._seed)
             return with_ids(pairs_df, ids_df, size, salt)
@@ -167,11 +175,18 @@ class _Stage:
         self._facts["vocabulary_size"] = 2**vocabulary.bits
         return merged_df
 
-    def _check_size(self, size: int, least: int) -> None:
+    def _capped(self, numbered_df: DataFrame, size: int) -> DataFrame:
+        vocabulary_df = self._tables.read("vocabulary")
+        vectors_df, dropped = capped_vectors(self._config, numbered_df, vocabulary_df, self._fields, size, self._keep)
+        self._facts["dropped"] = dropped
+        return vectors_df
+
+    def _check_size(self, size: int) -> None:
         if not size:
-            unfold = self._config.unfold
+            unfold, (least, most) = self._config.unfold, self._bounds
+            share = f" and at most {most} (unfold.vocabulary.max_share)" if unfold.vocabulary.max_share < 1 else ""
             raise UserError(
-                f"the vocabulary is empty: no concept has {least} entities (unfold.vocabulary.min_entities) in "
+                f"the vocabulary is empty: no concept has {least} entities (unfold.vocabulary.min_entities){share} in "
                 f"[{unfold.start or 'the beginning'}, {unfold.cutoff or 'the end'}); lower it, or look at the sources' "
                 "paths and rules"
             )
@@ -199,6 +214,9 @@ class _Stage:
         by_field, by_source = entities_by_field(masks_df, self._fields)
         nothing = {"pairs": 0, "concepts": 0, "kept": 0}
         concepts = self._facts.pop("concepts")
+        common = {name: one.pop("common") for name, one in concepts.items()}
+        if self._config.unfold.vocabulary.max_share < 1:
+            self._facts.setdefault("dropped", {})["max_share"] = {name: n for name, n in common.items() if n}
         fields = {name: nothing | concepts.get(name, {}) | {"entities": by_field[name]} for name in by_field}
         for name, profile in self._facts["sources"].items():
             profile["entities"] = by_source.get(name, 0)

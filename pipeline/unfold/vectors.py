@@ -17,11 +17,16 @@ def with_ids(associations_df: DataFrame, ids_df: DataFrame, concepts: int, salt:
     join is salted: every concept is held by `salt` reducers, and an entity's hash says which of them it meets, so
     that a concept which everyone has does not land on one.
     """
-    if concepts <= BROADCAST_ROWS:
-        return associations_df.join(F.broadcast(ids_df), "key").drop("key")
-    salted_df = associations_df.withColumn("salt", F.pmod(F.xxhash64("entity_id"), F.lit(salt)).cast("int"))
-    copies_df = ids_df.withColumn("salt", F.explode(F.sequence(F.lit(0), F.lit(salt - 1))))
-    return salted_df.join(copies_df, ["key", "salt"]).drop("key", "salt")
+    return salted_join(associations_df, ids_df, "key", concepts, salt).drop("key")
+
+
+def salted_join(many_df: DataFrame, few_df: DataFrame, name: str, rows: int, salt: int) -> DataFrame:
+    """The join of `with_ids`, by a column of any name; few_df has `rows` rows."""
+    if rows <= BROADCAST_ROWS:
+        return many_df.join(F.broadcast(few_df), name)
+    salted_df = many_df.withColumn("salt", F.pmod(F.xxhash64("entity_id"), F.lit(salt)).cast("int"))
+    copies_df = few_df.withColumn("salt", F.explode(F.sequence(F.lit(0), F.lit(salt - 1))))
+    return salted_df.join(copies_df, [name, "salt"]).drop("salt")
 
 
 def merge_ids(numbered_df: DataFrame) -> DataFrame:
@@ -42,10 +47,10 @@ def concept_vectors(numbered_df: DataFrame, transform: str, counts: bool) -> Dat
         entries = F.sort_array(F.collect_list(packed))
         ids = F.transform("entries", lambda entry: F.shiftright(entry, _HALF).cast("int"))
         weights = F.transform(
-            "entries", lambda entry: _transformed(transform, entry.bitwiseAND(F.lit(2**_HALF - 1)).cast("double"))
+            "entries", lambda entry: transformed(transform, entry.bitwiseAND(F.lit(2**_HALF - 1)).cast("double"))
         )
     else:
-        entry = F.struct("concept_id", _transformed(transform, F.col("weight")).alias("weight"))
+        entry = F.struct("concept_id", transformed(transform, F.col("weight")).alias("weight"))
         entries = F.sort_array(F.collect_list(entry))
         ids, weights = F.col("entries.concept_id"), F.col("entries.weight")
     grouped_df = numbered_df.groupBy("entity_id").agg(entries.alias("entries")).sortWithinPartitions("entity_id")
@@ -64,7 +69,7 @@ def with_idf(numbered_df: DataFrame, support_df: DataFrame) -> DataFrame:
     return joined_df.withColumn("idf", F.log(F.lit(1.0 + support) / (1.0 + carriers)) + 1.0).drop("count")
 
 
-def _transformed(transform: str, weight: Column) -> Column:
+def transformed(transform: str, weight: Column) -> Column:
     """As float. The sign is kept: sums of negative numbers (refunds) stay apart from positive ones."""
     if transform == "none":
         return weight.cast("float")

@@ -47,15 +47,15 @@ def check_keys(keys: int, concepts: int) -> None:
 
 
 def exact_vocabulary(
-    named_df: DataFrame, size: int, min_entities: int, keep: Callable[[DataFrame], DataFrame]
+    named_df: DataFrame, size: int, bounds: tuple[int, int], keep: Callable[[DataFrame], DataFrame]
 ) -> DataFrame:
-    """concept_id, concept, field, entities of the `size` concepts that have at least `min_entities`.
+    """concept_id, concept, field, entities of the `size` concepts whose number of entities is within `bounds`.
 
     Ids 0..size-1 go by descending entity count, ties by name. A vocabulary that fits one partition is sorted there.
     Else the sort is by ranges, a range a partition: a concept's id is its row in the partition plus all rows before
     it. `keep` caches a DataFrame: the ranges stay as they were counted.
     """
-    kept_df = named_df.where(F.col("entities") >= min_entities)
+    kept_df = named_df.where(F.col("entities").between(*bounds))
     order = (F.desc("entities"), F.col("concept"))
     if size <= BROADCAST_ROWS:
         sorted_df = kept_df.repartition(1).sortWithinPartitions(*order)
