@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from pipeline.align.spaces import space_key
 from pipeline.align.tasks import Counts
-from pipeline.config.data import Segment
+from pipeline.config.data import Masks, Segment
 from pipeline.splits import SUPPORT
 
 COLUMNS = "task_id int, concept_id int, carriers long, purity double, p_value double"
@@ -30,22 +30,17 @@ class _Tested:
     log_negative: float
 
 
-def implying_concepts(
-    vectors_df: DataFrame,
-    pairs_df: DataFrame,
-    segments: Sequence[Segment],
-    counts: Sequence[Mapping[str, Counts]],
-    alpha: float,
-    vocabulary_size: int,
+def carriers_by_label(
+    vectors_df: DataFrame, pairs_df: DataFrame, segments: Sequence[Segment], counts: Sequence[Mapping[str, Counts]]
 ) -> DataFrame:
-    """task_id, concept_id, carriers, purity (1.0), p_value of the concepts that imply a binary task's label.
+    """concept_id, positives map<task, count>, members map<space key, count>: a concept's carriers in the support.
 
     vectors_df: entity_id, concept_ids. pairs_df: entity_id, split, pairs (ids as in `segments`).
     """
-    session = vectors_df.sparkSession
     tested, members = _plan(segments, counts)
     if not tested:
-        return session.createDataFrame([], COLUMNS)
+        empty = "concept_id int, positives map<int,bigint>, members map<int,bigint>"
+        return vectors_df.sparkSession.createDataFrame([], empty)
     keyed_df = _keys(pairs_df, [one.task for one in tested], members)
     # Positives of task k count under the key k, members of sample space s under the key -1 - s.
     counted_df = (
@@ -56,10 +51,40 @@ def implying_concepts(
         .groupBy("concept_id", "key")
         .count()
     )
-    by_concept_df = counted_df.groupBy("concept_id").agg(
+    return counted_df.groupBy("concept_id").agg(
         F.map_from_entries(_entries("key >= 0")).alias("positives"),
         F.map_from_entries(_entries("key < 0")).alias("members"),
     )
+
+
+def implying_concepts(
+    vectors_df: DataFrame,
+    pairs_df: DataFrame,
+    segments: Sequence[Segment],
+    counts: Sequence[Mapping[str, Counts]],
+    alpha: float,
+    vocabulary_size: int,
+) -> DataFrame:
+    """`implying` from the vectors and pairs of `carriers_by_label`."""
+    by_concept_df = carriers_by_label(vectors_df, pairs_df, segments, counts)
+    return implying(by_concept_df, segments, counts, alpha, vocabulary_size)
+
+
+def implying(
+    by_concept_df: DataFrame,
+    segments: Sequence[Segment],
+    counts: Sequence[Mapping[str, Counts]],
+    alpha: float,
+    vocabulary_size: int,
+) -> DataFrame:
+    """task_id, concept_id, carriers, purity (1.0), p_value of the concepts that imply a binary task's label.
+
+    by_concept_df: see `carriers_by_label`.
+    """
+    session = by_concept_df.sparkSession
+    tested, _ = _plan(segments, counts)
+    if not tested:
+        return session.createDataFrame([], COLUMNS)
     tested_df = F.broadcast(
         session.createDataFrame(
             [(one.task, -1 - one.space, one.log_positive, one.log_negative) for one in tested],
@@ -86,6 +111,42 @@ def implying_concepts(
     return implying_df.select(
         "task_id", "concept_id", "carriers", F.lit(1.0).alias("purity"), F.exp("log_chance").alias("p_value")
     )
+
+
+def near_deterministic(
+    by_concept_df: DataFrame,
+    segments: Sequence[Segment],
+    counts: Sequence[Mapping[str, Counts]],
+    settings: Masks,
+    vocabulary_size: int,
+) -> DataFrame:
+    """task_id, concept_id, carriers, purity, lift (purity by base rate) of the concepts of whose carriers nearly all
+    are positive.
+
+    k of n carriers are positive with probability below exp(-n KL(k/n | p)) if the concept tells nothing (Chernoff);
+    that bound is below alpha / V, as for implications.
+    """
+    tested, _ = _plan(segments, counts)
+    known = [(one.task, -1 - one.space, math.exp(one.log_positive)) for one in tested]
+    tested_df = by_concept_df.sparkSession.createDataFrame(known, "task_id int, space_key int, rate double")
+    positives_df = by_concept_df.select("concept_id", "members", F.explode("positives").alias("task_id", "positives"))
+    found_df = positives_df.join(F.broadcast(tested_df), "task_id").select(
+        "task_id",
+        "concept_id",
+        F.col("members")[F.col("space_key")].alias("carriers"),
+        (F.col("positives") / F.col("members")[F.col("space_key")]).alias("purity"),
+        "rate",
+    )
+    purity, rate = F.col("purity"), F.col("rate")
+    rest = F.when(purity < 1, (1 - purity) * F.log((1 - purity) / (1 - rate))).otherwise(0.0)
+    surprise = F.col("carriers") * (purity * F.log(purity / rate) + rest)
+    near_df = found_df.where(
+        (F.col("carriers") >= settings.near_carriers)
+        & (purity >= settings.near_purity)
+        & (purity > rate)
+        & (surprise > math.log(vocabulary_size / settings.alpha))
+    )
+    return near_df.select("task_id", "concept_id", "carriers", "purity", (purity / rate).alias("lift"))
 
 
 def _entries(which: str) -> Column:

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from pipeline.align.expressions import TIME, label_window, source_hits
 from pipeline.align.hits import Numbered
 from pipeline.align.label_tables import as_source, labelled_rows, split_unknown, table_hits
+from pipeline.align.spaces import as_segment, members
 from pipeline.align.tasks import Counts
 from pipeline.config import Config
 from pipeline.config.data import LabelTable, Source
@@ -59,6 +60,7 @@ def read_inputs(config: Config) -> Inputs:
                 cached_dfs.append(hits_df)
                 bad_dfs.append(_bad_labels(hits_df, source.name, config))
             hits_dfs.append(hits_df)
+    hits_dfs += _space_hits(config)
     for table in config.label_tables:
         if table.name in by_table:
             hits_df, table_bad_dfs = _table(config, table, by_table[table.name], entities_df)
@@ -78,6 +80,29 @@ def label_rows(config: Config, source: Source) -> DataFrame:
     """The rows of a source that labels come from: those of the label window, or all rows of a static source."""
     rows_df = read_source(config, source)
     return rows_df if source.time is None else label_window(rows_df, config.unfold)
+
+
+def _space_hits(config: Config) -> list[DataFrame]:
+    """Who is in the sample spaces that are conditions on a source of their own."""
+    by_rows: dict[tuple[str, str], list[Numbered]] = {}
+    for space, number in members(config.segments).items():
+        by_rows.setdefault((space.source, space.window), []).append((number, as_segment(space)))
+    hits_dfs = []
+    for (name, window), segments in by_rows.items():
+        (source,) = (one for one in config.sources if one.name == name)
+        rows_df = label_rows(config, source) if window == "labels" else _feature_rows(config, source)
+        hits_dfs.append(source_hits(rows_df, segments, source.time is not None))
+    return hits_dfs
+
+
+def _feature_rows(config: Config, source: Source) -> DataFrame:
+    """The rows of a source that features come from: [start, cutoff), or all rows of a static source."""
+    rows_df = read_source(config, source)
+    if source.time is None:
+        return rows_df
+    if config.unfold.start is not None:
+        rows_df = rows_df.where(F.col(TIME) >= F.lit(config.unfold.start).cast("timestamp"))
+    return rows_df.where(F.col(TIME) < F.lit(config.unfold.cutoff).cast("timestamp"))
 
 
 def check_windows(config: Config, inputs: Inputs, counts: Sequence[Mapping[str, Counts]]) -> None:

@@ -29,7 +29,11 @@ def labelled_rows(table_df: DataFrame, table: LabelTable, segments: list[Numbere
 
     Raises UserError naming a declared column that the table does not have.
     """
-    check_columns(table_df, [table.segment, table.label], f"label table {table.name}")
+    declared = [column for column in (table.segment, table.label) if column is not None]
+    check_columns(table_df, declared, f"label table {table.name}")
+    if table.segment is None:
+        every = F.array(*(F.lit(task) for task, _ in segments))
+        return table_df.select("*", F.explode(every).alias(TASK))
     tasks_of: dict[str, list[int]] = {}
     for task, segment in segments:
         tasks_of.setdefault(segment.label.segment or segment.name, []).append(task)
@@ -64,7 +68,7 @@ def table_hits(rows_df: DataFrame, table: LabelTable, segments: list[Numbered]) 
 
     Raises UserError for a sample space that Spark cannot resolve.
     """
-    label = F.col(quoted(table.label))
+    label = F.lit(1) if table.label is None else F.col(quoted(table.label))
     kind = rows_df.select(label).schema[0].dataType
     values = [
         (tasks, _value(label, kind, segment))

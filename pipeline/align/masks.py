@@ -15,7 +15,7 @@ from pipeline.config.data import Segment
 logger = logging.getLogger(__name__)
 
 COLUMNS = ("task_id", "segment", "concept_id", "concept", "reason", "carriers", "purity", "p_value")
-_OWN, _FAMILY, _IMPLIES = 0, 1, 2
+_OWN, _FAMILY, _IMPLIES, _PART = 0, 1, 2, 3
 
 
 def glob_concepts(vocabulary_df: DataFrame, segments: Sequence[Segment]) -> DataFrame:
@@ -42,15 +42,28 @@ def like_pattern(glob: str) -> str:
 
 
 def masks_table(
-    vocabulary_df: DataFrame, globs_df: DataFrame, implying_df: DataFrame | None, segments: Sequence[Segment]
+    vocabulary_df: DataFrame,
+    globs_df: DataFrame,
+    implying_df: DataFrame | None,
+    segments: Sequence[Segment],
+    parts: Sequence[tuple[int, int]] = (),
 ) -> DataFrame:
-    """The table `masks`, one row a (task, concept): own before family before implied."""
+    """The table `masks`, one row a (task, concept): own before family before implied.
+
+    parts: (composite task, a task it is made of); what implies a part is masked as `implies:PART`.
+    """
     session = vocabulary_df.sparkSession
     nothing = {"carriers": "long", "purity": "double", "p_value": "double"}
     found_df = globs_df.drop("glob").withColumns({name: F.lit(None).cast(kind) for name, kind in nothing.items()})
     if implying_df is not None:
         implied_df = implying_df.withColumns({"rank": F.lit(_IMPLIES), "reason": F.lit("implies")})
         found_df = found_df.unionByName(implied_df)
+        if parts:
+            named = [(task, part, f"implies:{segments[part].name}") for task, part in parts]
+            parts_df = session.createDataFrame(named, "composite int, task_id int, reason string")
+            inherited_df = implying_df.join(F.broadcast(parts_df), "task_id").drop("task_id")
+            inherited_df = inherited_df.withColumnRenamed("composite", "task_id").withColumn("rank", F.lit(_PART))
+            found_df = found_df.unionByName(inherited_df)
     best = Window.partitionBy("task_id", "concept_id").orderBy("rank", "reason")
     best_df = found_df.withColumn("place", F.row_number().over(best)).where(F.col("place") == 1)
     names_df = session.createDataFrame([(i, one.name) for i, one in enumerate(segments)], "task_id int, segment string")

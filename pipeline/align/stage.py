@@ -14,7 +14,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline import summary
-from pipeline.align.implication import implying_concepts
+from pipeline.align.compositions import parts_of, with_parts_globs
+from pipeline.align.implication import carriers_by_label, implying, near_deterministic
 from pipeline.align.inputs import Inputs, check_windows, read_inputs
 from pipeline.align.masks import glob_concepts, masks_table, warn_of_idle_globs
 from pipeline.align.shards import write_splits, write_table
@@ -68,11 +69,15 @@ def run(config: Config) -> None:
     try:
         tasks = _learnable(config, inputs, pairs_df)
         fault_point("align:after-labels")
-        globs_df = glob_concepts(inputs.vocabulary_df, tasks.segments).persist(StorageLevel.DISK_ONLY)
+        masked_segments = with_parts_globs(tasks.segments, {segment.name: segment for segment in config.segments})
+        globs_df = glob_concepts(inputs.vocabulary_df, masked_segments).persist(StorageLevel.DISK_ONLY)
         cached_dfs.append(globs_df)
-        idle = warn_of_idle_globs(globs_df, tasks.segments)
+        idle = warn_of_idle_globs(globs_df, masked_segments)
         vocabulary = vocabulary_facts(inputs.vocabulary_df)
-        masks_df = _masks(config, inputs, tasks, vocabulary, globs_df).persist(StorageLevel.DISK_ONLY)
+        carriers_df = carriers_by_label(inputs.vectors_df, tasks.pairs_df, tasks.segments, tasks.counts)
+        carriers_df = carriers_df.persist(StorageLevel.DISK_ONLY)
+        cached_dfs.append(carriers_df)
+        masks_df = _masks(config, inputs, tasks, vocabulary, globs_df, carriers_df).persist(StorageLevel.DISK_ONLY)
         cached_dfs.append(masks_df)
         masked = _count_reasons(masks_df)
         logger.info("masks: %s", masked["reasons"])
@@ -80,10 +85,15 @@ def run(config: Config) -> None:
         manifest = _write_shards(config, inputs, tasks, vocabulary, masks_df)
         fault_point("align:after-shards")
         Tables(config, get_session(config)).replace("masks", masks_df)
+        near = _near(config, inputs, tasks, vocabulary, masks_df, carriers_df)
         quarantined = _quarantine(config, inputs)
         fault_point("align:before-summary")
         facts = _facts(manifest, tasks, masked, idle)
-        facts |= {"quarantined": quarantined, "seconds": round(time.monotonic() - started, 3)}
+        facts |= {
+            "near_deterministic": near,
+            "quarantined": quarantined,
+            "seconds": round(time.monotonic() - started, 3),
+        }
         summary.write(Layout.of(config), "align", facts)
     finally:
         for cached_df in cached_dfs:
@@ -109,19 +119,49 @@ def _learnable(config: Config, inputs: Inputs, pairs_df: DataFrame) -> _Tasks:
 
 
 def _masks(
-    config: Config, inputs: Inputs, tasks: _Tasks, vocabulary: VocabularyFacts, globs_df: DataFrame
+    config: Config,
+    inputs: Inputs,
+    tasks: _Tasks,
+    vocabulary: VocabularyFacts,
+    globs_df: DataFrame,
+    carriers_df: DataFrame,
 ) -> DataFrame:
     implying_df = None
     if config.align.masks.implication:
-        implying_df = implying_concepts(
-            inputs.vectors_df,
-            tasks.pairs_df,
-            tasks.segments,
-            tasks.counts,
-            config.align.masks.alpha,
-            vocabulary.used,
-        )
-    return masks_table(inputs.vocabulary_df, globs_df, implying_df, tasks.segments)
+        alpha = config.align.masks.alpha
+        implying_df = implying(carriers_df, tasks.segments, tasks.counts, alpha, vocabulary.used)
+    by_name = {segment.name: segment for segment in config.segments}
+    numbers = {segment.name: task for task, segment in enumerate(tasks.segments)}
+    parts = [
+        (task, numbers[part])
+        for task, segment in enumerate(tasks.segments)
+        for part in parts_of(segment, by_name)
+        if part in numbers
+    ]
+    return masks_table(inputs.vocabulary_df, globs_df, implying_df, tasks.segments, parts)
+
+
+def _near(
+    config: Config,
+    inputs: Inputs,
+    tasks: _Tasks,
+    vocabulary: VocabularyFacts,
+    masks_df: DataFrame,
+    carriers_df: DataFrame,
+) -> int:
+    """Replace the table `near_deterministic`; how many concepts it lists."""
+    found_df = near_deterministic(carriers_df, tasks.segments, tasks.counts, config.align.masks, vocabulary.used)
+    names = F.array(*(F.lit(segment.name) for segment in tasks.segments))
+    unmasked_df = found_df.join(masks_df.select("task_id", "concept_id"), ["task_id", "concept_id"], "left_anti")
+    near_df = unmasked_df.join(inputs.vocabulary_df.select("concept_id", "concept"), "concept_id").select(
+        F.get(names, F.col("task_id")).alias("segment"), "concept", "carriers", "purity", "lift"
+    )
+    tables = Tables(config, get_session(config))
+    tables.replace("near_deterministic", near_df)
+    count = tables.read("near_deterministic").count()
+    if count:
+        logger.warning("%d concepts nearly determine a label and are not masked: see table near_deterministic", count)
+    return count
 
 
 def _write_shards(

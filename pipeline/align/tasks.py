@@ -10,6 +10,7 @@ from functools import reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from pipeline.align.compositions import inside_spaces, with_composites
 from pipeline.align.spaces import zero_filled
 from pipeline.config import Config
 from pipeline.config.data import Segment
@@ -35,6 +36,7 @@ def with_pairs(entities_df: DataFrame, hits_dfs: Sequence[DataFrame], segments: 
     """entity_id, split, pairs array<struct<task int, label float>> (ascending) of the entities that have any.
 
     entities_df: entity_id, split. hits_dfs: entity_id, hits (see hits.py); hits of other entities are dropped.
+    Composite segments are made of the others' pairs.
     """
     all_hits_df = reduce(DataFrame.unionByName, (hits_df.select("entity_id", "hits") for hits_df in hits_dfs))
     per_entity_df = all_hits_df.groupBy("entity_id").agg(F.flatten(F.collect_list("hits")).alias("hits"))
@@ -45,7 +47,8 @@ def with_pairs(entities_df: DataFrame, hits_dfs: Sequence[DataFrame], segments: 
     )
     pairs = F.array_sort(F.concat(hits, zeros)).cast("array<struct<task: int, label: float>>")
     joined_df = entities_df.join(per_entity_df, "entity_id", "left")
-    return joined_df.select("entity_id", "split", pairs.alias("pairs")).where(F.size("pairs") > 0)
+    pairs_df = joined_df.select("entity_id", "split", pairs.alias("pairs"))
+    return with_composites(inside_spaces(pairs_df, segments), segments).where(F.size("pairs") > 0)
 
 
 def count_pairs(pairs_df: DataFrame, tasks: int) -> tuple[list[dict[str, Counts]], dict[str, int]]:

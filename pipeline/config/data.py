@@ -210,7 +210,7 @@ class Unfold(Section):
 
 
 class Label(Section):
-    """How a segment's label is found: an expression over a source, or a label table."""
+    """How a segment's label is found: an expression over a source, a label table, or other segments."""
 
     source: str | None = None
     expression: str | None = None
@@ -223,11 +223,28 @@ class Label(Section):
     """The name of a label table."""
     segment: str | None = None
     """The segment's name in the label table, where it differs."""
+    all: list[str] = []
+    any: list[str] = []
+    none: list[str] = []
+    """Composite: binary segments of which all, any and none hold; where several are given each has to be true, so
+    `{all: [travel], none: [business]}` is travel and not business. Who has no label of one of them has none here."""
+
+    @property
+    def parts(self) -> list[str]:
+        """The segments that a composite label is made of; none for other labels."""
+        return list(dict.fromkeys([*self.all, *self.any, *self.none]))
 
     @model_validator(mode="after")
     def _one_kind(self) -> Label:
-        if (self.table is None) == (self.expression is None):
-            raise ValueError("a label needs either expression (with source) or table")
+        ways = [self.table is not None, self.expression is not None, bool(self.parts)]
+        if sum(ways) != 1:
+            raise ValueError(
+                "a label needs one of expression (with source), table, and segments under all, any or none"
+            )
+        if self.parts:
+            if self.source is not None or self.segment is not None or self.aggregate != "any":
+                raise ValueError("a composite label (all, any, none) has no source, segment or aggregate")
+            return self
         if self.expression is not None and self.source is None:
             raise ValueError("a label expression needs its source")
         if self.expression is not None and self.segment is not None:
@@ -235,6 +252,16 @@ class Label(Section):
         if self.table is not None and (self.source is not None or self.aggregate != "any"):
             raise ValueError("a label table has neither source nor aggregate")
         return self
+
+
+class Space(Section):
+    """A sample space of its own: entities with a row of any source for which a condition holds."""
+
+    source: str
+    condition: str
+    """Spark SQL over the source's rows."""
+    window: Literal["labels", "features"] = "labels"
+    """Which rows: those of [cutoff, cutoff + horizon), or those of [unfold.start, cutoff); all of a static source."""
 
 
 class Segment(Section):
@@ -245,9 +272,10 @@ class Segment(Section):
     classes: list[str] = []
     """multiclass: the label values in order."""
     label: Label
-    sample_space: str = "all"
+    sample_space: str | Space = "all"
     """Who is predicted. all: every entity with features. labelled: entities with a row in the label's
-    source or table. Else a Spark SQL condition on the label source's rows: entities where it holds for a row."""
+    source or table. Else a Spark SQL condition on the label source's rows: entities where it holds for a row; or
+    `{source: …, condition: …}`, a condition on another source's rows. Of a composite label all: who has all parts."""
     own: list[Glob] = []
     """Globs of concepts that are this very label."""
     mask: list[Glob] = []
@@ -262,6 +290,13 @@ class Segment(Section):
             raise ValueError(f"segment {self.name}: classes are for kind multiclass, and it needs them")
         if self.kind == "multiclass" and len(set(self.classes)) < max(2, len(self.classes)):
             raise ValueError(f"segment {self.name}: needs at least two classes, each named once")
+        if self.label.parts and self.kind != "binary":
+            raise ValueError(f"segment {self.name}: a composite label (all, any, none) is of kind binary")
+        if self.label.parts and self.sample_space != "all" and not isinstance(self.sample_space, Space):
+            raise ValueError(
+                f"segment {self.name}: a composite label has no rows of its own to take a sample_space from; leave it "
+                "out, or write {source: …, condition: …}"
+            )
         fitting = {
             "binary": ("any", "max", "sum", "count", "last"),
             "multiclass": ("max", "last"),
@@ -280,8 +315,10 @@ class LabelTable(Table):
 
     name: Name
     entity: str = "entity_id"
-    segment: str = "segment"
-    label: str = "label"
+    segment: str | None = "segment"
+    """null: every row is about each segment that names the table."""
+    label: str | None = "label"
+    """null: a list of positives (seeds of a lookalike segment); everybody else in the sample space is a negative."""
     on_unknown_entity: Literal["fail", "quarantine"] = "fail"
 
 
@@ -306,6 +343,11 @@ class Masks(Section):
     """Test every concept for implying a label."""
     alpha: float = Field(default=0.05, gt=0, lt=1)
     """Family-wise error: a concept counts as implying when chance purity < alpha / vocabulary size."""
+    near_purity: float = Field(default=0.9, gt=0, le=1)
+    """Concepts of whose carriers at least this share are positive, by no chance, and that no mask holds back are
+    listed in the table `near_deterministic`, for a person to judge."""
+    near_carriers: int = Field(default=20, ge=1)
+    """So many carriers in the support make a concept worth listing."""
 
 
 class Shards(Section):

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pipeline.config.adapting import Adapt
 from pipeline.config.base import Section
 from pipeline.config.comparing import Compare
-from pipeline.config.data import Align, KnowledgeBase, LabelTable, Segment, Source, Unfold
+from pipeline.config.compositions import check_compositions, check_seeds
+from pipeline.config.data import Align, KnowledgeBase, LabelTable, Segment, Source, Space, Unfold
 from pipeline.config.learning import Evaluate, Model, Score, Simulate, Train
 from pipeline.config.names import identifier
 
@@ -80,6 +81,10 @@ class Config(Section):
         for segment in self.segments:
             _known(segment.label.source, sources, f"segment {segment.name}: label source")
             _known(segment.label.table, tables, f"segment {segment.name}: label table")
+            if isinstance(segment.sample_space, Space):
+                _known(segment.sample_space.source, sources, f"segment {segment.name}: sample_space source")
+        check_compositions(self.segments)
+        check_seeds(self.segments, self.label_tables)
         _check_chains(self.chains, self.segments)
         if self.align.split.by is not None:
             _known(self.align.split.by.source, sources, "align.split.by: source")
