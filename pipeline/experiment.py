@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline import summary
 from pipeline.config import Config
 from pipeline.errors import UserError
-from pipeline.experiment_table import SegmentResult, read_results, write_table
+from pipeline.experiment_table import SegmentResult, metrics_table, read_results, write_table
 from pipeline.layout import Layout
 from pipeline.runs import in_folder, prepare_data, run_once
 
@@ -21,11 +22,14 @@ def run(config: Config, seeds: Sequence[int]) -> str:
         raise UserError("no seeds: give at least one, as in --seeds 0 1 2")
     prepare_data(config)
     results: dict[int, list[SegmentResult]] = {}
+    metrics = []
     for seed in seeds:
         seeded = with_seed(in_folder(config, f"seeds/{seed}"), seed)
         run_once(config, seeded)
         results[seed] = read_results(Layout.of(seeded))
-    return write_table(Layout.of(config).report, results)
+        metrics.append(summary.read(Layout.of(seeded), "evaluate").get("groups", {}).get("all", {}).get("model", {}))
+    beside = metrics_table(metrics, config.evaluate.published)
+    return write_table(Layout.of(config).report, results, beside)
 
 
 def with_seed(config: Config, seed: int) -> Config:

@@ -12,9 +12,12 @@ import numpy as np
 from scipy.stats import binomtest
 
 from pipeline import summary
+from pipeline.config.learning import Metric
 from pipeline.errors import UserError
 from pipeline.layout import Layout
 
+TABLE1: tuple[Metric, ...] = ("accuracy", "auc", "f1", "kappa", "log_loss", "log_loss_on_decisions")
+"""The metrics of MetaCon's Table 1, its log loss in both readings."""
 ORACLE, LOGISTIC = "oracle", "logistic_regression"
 Results = Mapping[int, Sequence["SegmentResult"]]
 """By seed."""
@@ -44,8 +47,11 @@ def read_results(layout: Layout) -> list[SegmentResult]:
     ]
 
 
-def write_table(folder: Path, results: Results) -> str:
-    """Write experiment.csv (one row a seed and segment) and experiment.md; return the latter's text."""
+def write_table(folder: Path, results: Results, metrics: str = "") -> str:
+    """Write experiment.csv (one row a seed and segment) and experiment.md; return the latter's text.
+
+    metrics: what stands below the table, such as `metrics_table` gives.
+    """
     names = reference_names(results)
     rows = [["seed", "segment", "group", "model", *names]]
     for seed, segments in results.items():
@@ -53,7 +59,7 @@ def write_table(folder: Path, results: Results) -> str:
             cells = [f"{one.references[name]:.6f}" if name in one.references else "" for name in names]
             rows.append([str(seed), one.segment, one.group, f"{one.model:.6f}", *cells])
     folder.mkdir(parents=True, exist_ok=True)
-    text = as_markdown(results)
+    text = as_markdown(results) + metrics
     temporary = folder / f".experiment.{os.getpid()}"
     with temporary.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(rows)
@@ -88,6 +94,17 @@ def as_markdown(results: Results) -> str:
             f"- above {name} on {wins} of {wins + losses} segments (mean AUC over seeds; sign test p = {p_value:.2g})"
         )
     return "\n".join(lines) + "\n"
+
+
+def metrics_table(of_seeds: Sequence[Mapping[str, float]], published: Mapping[str, Mapping[Metric, float]]) -> str:
+    """The metrics of MetaCon's Table 1, means over the binary segments, beside figures of others; empty without any."""
+    names = [name for name in TABLE1 if of_seeds and all(name in one for one in of_seeds)]
+    if not names or not published:
+        return ""
+    rows = [("model", [_spread([one[name] for one in of_seeds]) for name in names])]
+    rows += [(who, [f"{of[name]:.4f}" if name in of else "" for name in names]) for who, of in published.items()]
+    lines = ["", "| | " + " | ".join(name.replace("_", " ") for name in names) + " |", "|---" * (1 + len(names)) + "|"]
+    return "\n".join(lines + [f"| {who} | " + " | ".join(cells) + " |" for who, cells in rows]) + "\n"
 
 
 def reference_names(results: Results) -> list[str]:

@@ -16,10 +16,7 @@ from pipeline.compare.statistics import Results, average_ranks, paired_tests
 from pipeline.config.learning import Metric
 from pipeline.evaluate.console import name_of
 from pipeline.evaluate.page import HEADINGS
-from pipeline.experiment_table import ORACLE
-
-TABLE1: tuple[Metric, ...] = ("accuracy", "auc", "f1", "kappa", "log_loss", "log_loss_on_decisions")
-"""The metrics of MetaCon's Table 1, its log loss in both readings."""
+from pipeline.experiment_table import ORACLE, TABLE1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import csv
 
 import pytest
 
-from pipeline.experiment_table import SegmentResult, gap_closed, mean_auc, sign_test, write_table
+from pipeline.experiment_table import SegmentResult, gap_closed, mean_auc, metrics_table, sign_test, write_table
 
 
 def result(segment: str, group: str, model: float, low: float, oracle: float = 0.95) -> SegmentResult:
@@ -55,3 +55,11 @@ def test_the_files_hold_every_seed_and_segment(tmp_path) -> None:
 
 def test_one_seed_has_no_deviation(tmp_path) -> None:
     assert "±" not in write_table(tmp_path, {0: RESULTS[0]}).split("\n", 1)[1]
+
+
+def test_metrics_stand_beside_published_ones() -> None:
+    seeds = [{"accuracy": 0.85, "auc": 0.9}, {"accuracy": 0.86, "auc": 0.9}]
+    text = metrics_table(seeds, {"a paper": {"auc": 0.894}})
+    assert "| model | 0.8550 ± 0.0071 | 0.9000 ± 0.0000 |\n| a paper |  | 0.8940 |\n" in text
+    assert metrics_table(seeds, {}) == ""
+    assert metrics_table([], {"a paper": {"auc": 0.894}}) == ""
