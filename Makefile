@@ -105,6 +105,12 @@ test: setup ## Run the tests (TESTS=tests/pipeline for a part): under 15 minutes
 	@echo "set-up took $$(($$(date +%s) - $(STARTED))) s; the last line says how long the tests took after it"
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(TESTS)
 
+.PHONY: cutoff-check
+CASES ?= 10000
+cutoff-check: setup ## No feature sees its future: CASES=10000 generated entities, every rule, window and aggregate
+	@OMP_NUM_THREADS=1 CUTOFF_CASES=$(CASES) $(PYTHON) -m pytest -q --timeout=0 \
+	    tests/pipeline/unfold/test_cutoff.py -k by_no_aggregate
+
 lint: setup ## ruff check, ruff format --check and mypy
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from pipeline.config import load_config
 from pipeline.tables import Tables
 from pipeline.unfold import run
+from tests.pipeline.unfold import cutoff_cases
 from tests.pipeline.unfold.helpers import CUTOFF, SETTINGS, event_source, unfolded, write_json
 
 RULES: list[dict[str, Any]] = [
@@ -33,18 +36,22 @@ def events(days: st.SearchStrategy[int]) -> st.SearchStrategy[list[dict[str, Any
             "at": days.map(lambda day: (moment + timedelta(days=day)).isoformat()),
             "item": st.sampled_from(["a", "b", "c", "later", None]),
             "tags": st.lists(st.sampled_from(["x", "y", "z"]), max_size=3),
+            "scores": st.none(),
             "value": st.one_of(st.none(), st.integers(-50, 50), st.floats(-1e6, 1e6, allow_nan=False)),
         }
     )
     return st.lists(event, min_size=20, max_size=120)
 
 
-def features(rows: list[dict[str, Any]], spark: Any) -> list[Any]:
+def features(rows: list[dict[str, Any]], spark: Any, rules: list[dict[str, Any]] = RULES) -> list[Any]:
     """Everything the stage says of these events, floats as they are."""
+    triples = [dict(zip(("head", "relation", "tail"), triple, strict=True)) for triple in cutoff_cases.TRIPLES]
+    types = {"value": "double", "tags": "array<string>", "scores": "map<string,double>"}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source = event_source(write_json(folder, "events", rows), RULES, types={"value": "double"})
+        source = event_source(write_json(folder, "events", rows), rules, types=types)
         content = {"run": {"workdir": f"{name}/work"}, "sources": [source], "unfold": {"cutoff": CUTOFF}}
+        content["knowledge_base"] = {"format": "json", "path": write_json(folder, "triples", triples)}
         (folder / "config.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
         config = load_config([folder / "config.yaml"], [*SETTINGS, "unfold.transform=tfidf"])
         run(config)
@@ -58,6 +65,21 @@ def features(rows: list[dict[str, Any]], spark: Any) -> list[Any]:
 def test_no_event_at_or_after_the_cutoff_changes_a_feature(spark, before, after, data):
     shuffled = data.draw(st.permutations([*before, *after]))
     assert features(shuffled, spark) == features(before, spark)
+
+
+def test_no_rule_in_no_window_by_no_aggregate_sees_the_future(spark):
+    """`make cutoff-check CASES=10000` asks more cases, and all rules."""
+    cases = int(os.environ.get("CUTOFF_CASES", "0"))
+    rules = cutoff_cases.rules(every=bool(cases))
+    past, future = cutoff_cases.events(cases or 300, seed=cases)
+    both = [*past, *future]
+    random.Random(0).shuffle(both)
+    seen, expected = features(both, spark, rules), features(past, spark, rules)
+    assert len(expected[0]) > (cases or 300) / 2
+    fields = {row[2] for row in expected[1]}
+    missing = {rule["name"] for rule in rules} - {field.split(".")[1] for field in fields}
+    assert not missing
+    assert seen == expected
 
 
 def test_the_window_is_closed_at_start_and_open_at_cutoff(spark, tmp_path, make_config):
