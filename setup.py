@@ -29,6 +29,7 @@ setup(
         "packaging",
         "pydantic",
         "pyyaml",
+        "rdflib",
         "safetensors",
         "scikit-learn",
         "scipy",

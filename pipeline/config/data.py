@@ -46,12 +46,14 @@ class Rule(Section):
     """How a source's rows become concepts `source.rule=value` (MetaCon section 3)."""
 
     name: Name
-    kind: Literal["field", "multi", "pairs", "map", "number", "time", "recency", "path"]
+    kind: Literal["field", "multi", "pairs", "map", "number", "time", "recency", "path", "sparql", "sql"]
     """field: one value. multi: an array, or a string split by `separator`. map: key -> value pairs.
     pairs: every two values of an array or a split string as one, `a&b` in the order of the alphabet; a mask of a value
     has to name its pairs as well.
     number: log-rounded. time: `part` of the event time. recency: log2 days from the event to the cutoff.
-    path: the values that `path` reaches in the knowledge base from `column`."""
+    path: the values that `path` reaches in the knowledge base from `column`.
+    sparql: the values that `query`, a SPARQL SELECT over the knowledge base, finds for `column`.
+    sql: the entities and values that `query`, any Spark SQL over the sources, returns."""
     column: str | None = None
     """A column or nested field (`device.os`); not needed for time and recency."""
     separator: str | None = None
@@ -60,8 +62,13 @@ class Rule(Section):
     """Hops through the knowledge base, `/` between them, `^` before an inverse one: `made_by/in_topic/^likes`;
     alternatives `a|b`, repeats `a{1,3}`, groups `^(a/b)` (grammar: pipeline/config/paths.py)."""
     path_weight: Literal["count", "binary", "degree"] = "count"
-    """What a reached value weighs. count: the number of paths to it. binary: 1. degree: the sum over its paths, of which
-    every hop divides by the edges of its relation that leave the node: where a random walk ends."""
+    """What a reached value weighs. count: the number of paths to it. binary: 1. degree: the sum over its paths, a hop
+    divided by the edges of its relation that leave the node: where a random walk ends."""
+    query: str | None = None
+    """sparql: selects ?start (the column's value), ?value and perhaps ?weight (a number; else a value weighs as many
+    solutions as it has), or two or three others in this order. sql: returns columns entity and value, perhaps weight (a
+    number; else 1) and time. Its tables are the sources by name, only rows before the cutoff, with _entity and _time
+    beside their own columns, and knowledge_base (head, relation, tail)."""
     base: float = Field(default=2.0, gt=1)
     """number: values are rounded to whole powers of this base."""
     weight: str | None = None
@@ -90,8 +97,10 @@ class Rule(Section):
             "time": {"part", "weight"},
             "recency": {"weight"},
             "path": {"column", "separator", "path", "path_weight", "weight"},
+            "sparql": {"column", "separator", "query", "weight"},
+            "sql": {"query"},
         }[self.kind] | ({"base"} if self.aggregate == "distinct" else set())
-        optional = {"column", "separator", "part", "path", "path_weight", "base", "weight"}
+        optional = {"column", "separator", "part", "path", "path_weight", "query", "base", "weight"}
         ignored = optional & self.model_fields_set - takes
         ignored = {name for name in ignored if getattr(self, name) != type(self).model_fields[name].default}
         if ignored:
@@ -104,10 +113,12 @@ class Rule(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> Rule:
-        if self.kind not in ("time", "recency") and not self.column:
+        if self.kind not in ("time", "recency", "sql") and not self.column:
             raise ValueError(f"rule {self.name}: kind {self.kind} needs a column")
         if self.kind == "path" and not self.path:
             raise ValueError(f"rule {self.name}: kind path needs a path, such as made_by/in_topic")
+        if self.kind in ("sparql", "sql") and not self.query:
+            raise ValueError(f"rule {self.name}: kind {self.kind} needs a query")
         if self.path:
             try:
                 parse_path(self.path)
@@ -117,7 +128,7 @@ class Rule(Section):
             raise ValueError(f"rule {self.name}: aggregate count ignores path_weight degree; use sum or max")
         if self.aggregate == "decay" and self.half_life is None:
             raise ValueError(f"rule {self.name}: aggregate decay needs a half_life in days")
-        if self.aggregate == "last" and self.kind in ("multi", "pairs", "map", "path"):
+        if self.aggregate == "last" and self.kind in ("multi", "pairs", "map", "path", "sparql"):
             raise ValueError(f"rule {self.name}: aggregate last is for one value a row, not for kind {self.kind}")
         twice = sorted({one for one in self.windows if self.windows.count(one) > 1})
         if twice:
@@ -155,7 +166,7 @@ class Source(Table):
             raise ValueError(f"duplicate rule name: {', '.join(twice)}; concepts are named after their rule")
         for rule in self.rules:
             timed = rule.kind in ("time", "recency") or rule.aggregate in ("decay", "last") or rule.windows
-            if self.time is None and timed:
+            if self.time is None and timed and rule.kind != "sql":
                 raise ValueError(f"rule {rule.name}: needs event times, but the source declares no time column")
         return self
 

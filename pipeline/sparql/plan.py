@@ -36,7 +36,8 @@ def solutions(query: Query, triples_df: DataFrame, degrees: Degrees, limit: int,
     """A string column for each selected variable (v0, v1, … in the order of the query; null: unbound) and `n` long, how
     often the solution stands in the bag; each solution once.
 
-    triples_df: head, relation, tail, each triple once; limit: `unfold.max_fanout`. Raises UserError, which begins with
+    triples_df: head, relation, tail, each triple once; degrees: without any, hubs are not looked for; limit:
+    `unfold.max_fanout`. Raises UserError, which begins with
     `where`, for a product, for a hub and for what filters do not support.
     """
     frame = _Plan(triples_df, degrees, limit, where).pattern(query.pattern)
@@ -100,7 +101,11 @@ class _Plan:
             )
             edges_df = edges_df.withColumn(N, F.lit(1).cast("long"))
             leave, arrive = (float(sum(most[i] for most in self._degrees.values())) for i in (0, 1))
-            places = [("s", triple.subject, leave), ("p", triple.predicate, float("inf")), ("o", triple.object, arrive)]
+            places = [
+                ("s", triple.subject, leave),
+                ("p", triple.predicate, float("inf") if self._degrees else 0.0),
+                ("o", triple.object, arrive),
+            ]
         else:
             ends = tuple(one for one in (triple.subject, triple.object) if isinstance(one, str))
             path = self._path(triple.predicate, ends)

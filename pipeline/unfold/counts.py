@@ -23,7 +23,7 @@ _MOST_ROWS = 200_000
 
 
 def countable(field: Field) -> bool:
-    return field.kind == "count" and field.rule.kind not in ("map", "path")
+    return field.kind == "count" and field.rule.kind not in ("map", "path", "sparql", "sql")
 
 
 def is_even(excess_rows: int) -> bool:

@@ -37,7 +37,7 @@ class Field:
     def kind(self) -> str:
         """How the weights of an entity's events become one: count, sum, max or binary."""
         if self.rule.aggregate is None:
-            weighs = self.rule.weight or self.rule.kind == "map" or self.rule.path_weight == "degree"
+            weighs = self.rule.weight or self.rule.kind in ("map", "sparql", "sql") or self.rule.path_weight == "degree"
             return "sum" if weighs else "count"
         # Of `last` and `distinct` one value an entity is left by then (latest.py).
         others = {"decay": "sum", "last": "max", "distinct": "binary"}

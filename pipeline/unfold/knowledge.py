@@ -17,6 +17,7 @@ from pipeline.sources.columns import as_text, type_of
 from pipeline.unfold.hubs import check_fanout, degrees_of
 from pipeline.unfold.metapaths import reached
 from pipeline.unfold.rules import path_column, split_text
+from pipeline.unfold.sparql_rules import check_query, found
 
 
 def read_triples(config: Config) -> tuple[DataFrame, DataFrame]:
@@ -55,10 +56,18 @@ def check_paths(config: Config, triples_df: DataFrame | None) -> None:
         for rule in source.rules
         if rule.kind == "path"
     ]
-    if not wanted:
+    queries = [
+        (f"source {source.name}, rule {rule.name}", rule)
+        for source in config.sources
+        for rule in source.rules
+        if rule.kind == "sparql"
+    ]
+    if not wanted and not queries:
         return
     if triples_df is None:
-        raise UserError(f"{wanted[0][0]}: a path needs a knowledge_base, and none is declared")
+        raise UserError(
+            f"{[*wanted, *queries][0][0]}: a rule of kind path or sparql needs a knowledge_base, and none is declared"
+        )
     degrees = degrees_of(triples_df)
     for where, path in wanted:
         for hop in hops_of(path):
@@ -67,11 +76,13 @@ def check_paths(config: Config, triples_df: DataFrame | None) -> None:
                 raise UserError(f"{where}: no relation {hop.relation!r} in the knowledge base; it has: {known}")
     for where, path in wanted:
         check_fanout(triples_df, degrees, path, config.unfold.max_fanout, where)
+    for where, rule in queries:
+        check_query(triples_df, degrees, rule, config.unfold.max_fanout, where)
 
 
 def starts_from_many(rows_df: DataFrame, rule: Rule) -> bool:
     """Whether a path rule starts from each of several values of a row: an array, or text with a separator."""
-    if rule.kind != "path":
+    if rule.kind not in ("path", "sparql"):
         return False
     return rule.separator is not None or isinstance(type_of(rows_df, rule.column or ""), T.ArrayType)
 
@@ -89,7 +100,7 @@ def start_values(rows_df: DataFrame, rule: Rule) -> Column:
 def with_paths(rows_df: DataFrame, rules: list[Rule], triples_df: DataFrame | None) -> DataFrame:
     """Adds `path_column(rule)` for each path rule: array of (value, weight)."""
     for rule in rules:
-        if rule.kind == "path":
+        if rule.kind in ("path", "sparql"):
             assert triples_df is not None  # check_paths has seen to it
             reached_df = _reached(triples_df, rule).withColumnRenamed("start", f"_start_{rule.name}")
             column = rule.column or ""
@@ -101,6 +112,9 @@ def with_paths(rows_df: DataFrame, rules: list[Rule], triples_df: DataFrame | No
 
 def _reached(triples_df: DataFrame, rule: Rule) -> DataFrame:
     """start -> the values at the end of the path, as `path_column(rule)`: array of (value, weight)."""
-    paths_df = reached(triples_df, parse_path(rule.path or ""), rule.path_weight)
+    if rule.kind == "sparql":
+        paths_df = found(triples_df, rule)
+    else:
+        paths_df = reached(triples_df, parse_path(rule.path or ""), rule.path_weight)
     pairs = F.sort_array(F.collect_list(F.struct("value", "weight")))
     return paths_df.groupBy("start").agg(pairs.alias(path_column(rule)))

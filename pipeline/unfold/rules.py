@@ -20,7 +20,7 @@ _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 def has_entries(rule: Rule) -> bool:
     """Whether the values of a row differ in weight: those of maps and paths."""
-    return rule.kind in ("map", "path")
+    return rule.kind in ("map", "path", "sparql")
 
 
 def has_values(rule: Rule) -> bool:
@@ -29,7 +29,8 @@ def has_values(rule: Rule) -> bool:
 
 
 def value_of(rows_df: DataFrame, source: Source, rule: Rule, unfold: Unfold) -> Column:
-    """The one value of a row as string, without blanks at its ends; null where there is none. Not for kinds multi and pairs.
+    """The one value of a row as string, without blanks at its ends; null where there is none.
+    Not for kinds multi and pairs.
 
     Raises UserError where the column is not of a type that the rule can read.
     """
@@ -72,7 +73,7 @@ def entries_of(rows_df: DataFrame, source: Source, rule: Rule) -> Column:
 
     A path rule expects the column `path_column(rule)`, joined by knowledge.py. Raises UserError for no map.
     """
-    if rule.kind == "path":
+    if rule.kind in ("path", "sparql"):
         return F.col(path_column(rule)).cast(ENTRY)
     assert rule.column is not None
     column, kind = F.col(quoted(rule.column)), type_of(rows_df, rule.column)

@@ -27,6 +27,7 @@ from pipeline.unfold.caps import capped_vectors, shapes
 from pipeline.unfold.fields import Field, fields_of
 from pipeline.unfold.knowledge import check_paths, read_triples
 from pipeline.unfold.profile import check_windows, concepts_by_field, entities_by_field, profile_rows
+from pipeline.unfold.sql_rules import has_sql, sql_rows
 from pipeline.unfold.unite import Associations, settings_for, unite
 from pipeline.unfold.vectors import concept_vectors, merge_ids, with_idf, with_ids
 from pipeline.unfold.vocabulary import (
@@ -117,7 +118,10 @@ class _Stage:
             triples_df = self._keep(triples_df)
             bad_dfs.append(bad_triples_df)
         check_paths(config, triples_df)
-        rows = {source.name: good_rows(marked[source.name]) for source in config.sources if source.rules}
+        all_rows = {source.name: good_rows(marked[source.name]) for source in config.sources}
+        rows = {source.name: all_rows[source.name] for source in config.sources if source.rules}
+        if has_sql(config):
+            rows |= sql_rows(config, get_session(config), all_rows, triples_df)
         unite(config, rows, triples_df, self._fields, 0, self._seed, lambda rows_df: rows_df)  # checks every rule
         profiles = {source.name: profile_rows(marked[source.name], source, config) for source in config.sources}
         check_windows(config, profiles)
@@ -133,7 +137,9 @@ class _Stage:
 
     def _associate(self, rows: dict[str, DataFrame], triples_df: DataFrame | None) -> tuple[Associations, DataFrame]:
         """What entities have, by key; and all concepts by name, of which no two have one key."""
-        excess_rows = sum(self._facts["sources"][name]["excess_rows"] for name in rows)
+        excess_rows = sum(
+            self._facts["sources"][name]["excess_rows"] for name in rows if name in self._facts["sources"]
+        )
         for seed in range(_SEEDS):
             self._seed = seed
             associations = unite(self._config, rows, triples_df, self._fields, excess_rows, seed, self._keep)

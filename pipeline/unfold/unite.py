@@ -14,6 +14,7 @@ from pipeline.config import Config
 from pipeline.unfold.associations import exploded, masks_by_entity, weighed_pairs
 from pipeline.unfold.counts import countable, counted_pairs, is_even, keys_by_entity
 from pipeline.unfold.fields import Field
+from pipeline.unfold.sql_rules import as_field, name_of
 
 _SETTINGS = {
     # Lists are collected from sorted rows: what a task holds is one entity's, however many entities it has.
@@ -44,14 +45,20 @@ def unite(
     seed: int,
     keep: Callable[[DataFrame], DataFrame],
 ) -> Associations:
-    """rows: of each source with rules; excess_rows: see profile.py; seed: of the keys; `keep` caches a DataFrame."""
+    """rows: of each source with rules, and of each sql rule (sql_rules.py); excess_rows: see profile.py;
+    seed: of the keys; `keep` caches a DataFrame."""
     unfold = config.unfold
     counted = [field for field in fields if countable(field) and is_even(excess_rows)]
     weighed = [field for field in fields if field not in counted]
 
     def explode(some: Sequence[Field]) -> DataFrame:
-        own = {name: [field for field in some if field.source.name == name] for name in rows}
+        plain = [field for field in some if field.rule.kind != "sql"]
+        own = {name: [field for field in plain if field.source.name == name] for name in rows}
         parts = [exploded(rows[name], of[0].source, of, unfold, triples_df) for name, of in own.items() if of]
+        for field in some:
+            if field.rule.kind == "sql":
+                one = as_field(field)
+                parts.append(exploded(rows[name_of(field.source, field.rule)], one.source, [one], unfold, None))
         return reduce(DataFrame.unionByName, parts)
 
     pairs_dfs, masks_dfs = [], []
