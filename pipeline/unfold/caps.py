@@ -43,7 +43,8 @@ def capped_vectors(
     weight = transformed(unfold.transform, F.col("weight")).cast("double")
     entries_df = numbered_df.select("entity_id", "concept_id", weight.alias("weight"))
     if _by_field(config):
-        ids_df = vocabulary_df.select("concept_id", _number(fields).alias("field"))
+        # A hashed vocabulary may have far more ids than concepts; those of no field are nobody's.
+        ids_df = vocabulary_df.select("concept_id", _number(fields).alias("field")).where("field >= 0")
         named_df = salted_join(entries_df, ids_df, "concept_id", size, unfold.salt)
         by_field_df = keep(_fields_bounded(named_df, fields, unfold.normalise == "field"))
         if any(field.rule.max_concepts for field in fields):
@@ -111,6 +112,6 @@ def _entry(concept_id: Column, weight: Column) -> Column:
 
 
 def _number(fields: Sequence[Field]) -> Column:
-    """The number of the field that a concept of the vocabulary is of."""
+    """The number of the field that a concept of the vocabulary is of; -1 for an id of no field."""
     place = F.array_position(F.array(*(F.lit(field.name) for field in fields)), F.col("field"))
     return place.cast("int") - 1

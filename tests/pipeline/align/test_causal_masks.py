@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from pipeline.align.implication import implying_concepts
+from pipeline.align.implication import carriers_by_label, implying_concepts, near_deterministic
 from pipeline.align.masks import glob_concepts, like_pattern, masks_table, warn_of_idle_globs
 from pipeline.align.tasks import Counts, count_pairs
+from pipeline.config.data import Masks
 from tests.pipeline.align.helpers import make_segment
 
 VOCABULARY = "concept_id int, concept string, field string, entities long"
@@ -66,6 +67,28 @@ def test_a_larger_vocabulary_asks_for_more_evidence(world: tuple[DataFrame, Data
     counts, _ = count_pairs(pairs_df, 2)
     found = implying_concepts(vectors_df, pairs_df, segments, counts, alpha=0.05, vocabulary_size=10**9)
     assert {(row["task_id"], row["concept_id"]) for row in found.collect()} == {(0, NEVER), (1, COMMON)}
+
+
+def test_near_determination_needs_carriers_purity_and_more_than_chance(world: tuple[DataFrame, DataFrame]) -> None:
+    vectors_df, pairs_df = world
+    segments = [make_segment("everyone"), make_segment("some", sample_space="labelled")]
+    counts, _ = count_pairs(pairs_df, 2)
+    carriers_df = carriers_by_label(vectors_df, pairs_df, segments, counts).cache()
+
+    def found(vocabulary_size: int = 7, **settings: float) -> dict[tuple[int, int], tuple[int, float, float]]:
+        rows = near_deterministic(carriers_df, segments, counts, Masks(**settings), vocabulary_size).collect()
+        return {(row["task_id"], row["concept_id"]): (row["carriers"], row["purity"], row["lift"]) for row in rows}
+
+    assert found(near_carriers=10) == {
+        (0, RELATIVE): (12, 1.0, pytest.approx(5.0)),
+        (1, COMMON): (150, 1.0, pytest.approx(2.0)),
+        (1, HALF_KNOWN): (30, 1.0, pytest.approx(2.0)),
+    }
+    assert set(found(near_carriers=20)) == {(1, COMMON), (1, HALF_KNOWN)}
+    assert set(found(near_carriers=10, vocabulary_size=10**9)) == {(1, COMMON)}
+    # As pure as everybody is: nothing is determined, however low the bar.
+    assert (0, HALF_KNOWN) not in found(near_purity=0.1)
+    carriers_df.unpersist()
 
 
 def test_tasks_that_are_not_binary_are_not_tested(world: tuple[DataFrame, DataFrame]) -> None:

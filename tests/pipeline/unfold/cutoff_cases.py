@@ -36,7 +36,7 @@ _AGGREGATES: dict[str, dict[str, Any]] = {
     "last": {"aggregate": "last"},
     "distinct": {"aggregate": "distinct"},
 }
-_FEW = {
+_FEW = [
     ("field", "last"),
     ("field", "count"),
     ("multi", "distinct"),
@@ -46,23 +46,28 @@ _FEW = {
     ("time", "max"),
     ("recency", "last"),
     ("path", "sum"),
-}
+]
 _SPANS = [timedelta(milliseconds=1), timedelta(hours=5), timedelta(days=3), timedelta(days=40), timedelta(days=900)]
 
 
-def rules(every: bool) -> list[dict[str, Any]]:
-    """Every kind with every aggregate it takes, over all time and in windows; or a few of these pairs, among which each
-    kind and each aggregate stands."""
-    found = []
-    for kind, columns in _KINDS.items():
-        for aggregate, settings in _AGGREGATES.items():
-            rule = {"name": f"{kind}_{aggregate}", "kind": kind, **columns, **settings}
-            if _is_valid(rule) and (every or (kind, aggregate) in _FEW):
-                windows = ["3d", "30d"] if every or len(found) % 2 else []
-                found.append(rule | {"windows": windows})
-                if every:
-                    found.append(rule | {"name": f"{kind}_{aggregate}_always"})
-    return found
+def few_rules() -> list[dict[str, Any]]:
+    """A few rules, among which each kind, each aggregate and some windows stand."""
+    rules = [_rule(kind, aggregate) for kind, aggregate in _FEW]
+    return [rule | {"windows": ["3d", "30d"]} if i % 2 else rule for i, rule in enumerate(rules)]
+
+
+def rules_by_kind() -> list[list[dict[str, Any]]]:
+    """Every kind with every aggregate it takes, over all time and in windows."""
+    every = []
+    for kind in _KINDS:
+        always = [rule for rule in (_rule(kind, aggregate) for aggregate in _AGGREGATES) if _is_valid(rule)]
+        windowed = [rule | {"name": f"{rule['name']}_before", "windows": ["3d", "30d"]} for rule in always]
+        every.append([*always, *windowed])
+    return every
+
+
+def _rule(kind: str, aggregate: str) -> dict[str, Any]:
+    return {"name": f"{kind}_{aggregate}", "kind": kind, **_KINDS[kind], **_AGGREGATES[aggregate]}
 
 
 def events(cases: int, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
