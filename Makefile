@@ -111,6 +111,11 @@ cutoff-check: setup ## No feature sees its future: CASES=10000 generated entitie
 	@OMP_NUM_THREADS=1 CUTOFF_CASES=$(CASES) $(PYTHON) -m pytest -q --timeout=0 \
 	    tests/pipeline/unfold/test_cutoff.py -k by_no_aggregate
 
+.PHONY: sparql-check
+QUERIES ?= 5000
+sparql-check: setup ## QUERIES=5000 generated SPARQL queries: our answers against rdflib's
+	@OMP_NUM_THREADS=1 $(PYTHON) -m tests.pipeline.sparql.differential --queries $(QUERIES)
+
 lint: setup ## ruff check, ruff format --check and mypy
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
