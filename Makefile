@@ -108,7 +108,7 @@ test: setup ## Run the tests (TESTS=tests/pipeline for a part): under 15 minutes
 .PHONY: cutoff-check
 CASES ?= 10000
 cutoff-check: setup ## No feature sees its future: CASES=10000 generated entities, every rule, window and aggregate
-	@OMP_NUM_THREADS=1 CUTOFF_CASES=$(CASES) $(PYTHON) -m pytest -q --timeout=0 \
+	@OMP_NUM_THREADS=1 CUTOFF_CASES=$(CASES) $(PYTHON) -m pytest -v --timeout=0 \
 	    tests/pipeline/unfold/test_cutoff.py -k by_no_aggregate
 
 .PHONY: sparql-check

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from pipeline.unfold import run
 from tests.pipeline.unfold import cutoff_cases
 from tests.pipeline.unfold.helpers import CUTOFF, SETTINGS, event_source, unfolded, write_json
 
+CASES = int(os.environ.get("CUTOFF_CASES", "0"))
 RULES: list[dict[str, Any]] = [
     {"name": "item", "kind": "field", "column": "item"},
     {"name": "tags", "kind": "multi", "column": "tags"},
@@ -67,18 +69,17 @@ def test_no_event_at_or_after_the_cutoff_changes_a_feature(spark, before, after,
     assert features(shuffled, spark) == features(before, spark)
 
 
-def test_no_rule_in_no_window_by_no_aggregate_sees_the_future(spark):
+@pytest.mark.parametrize("rules", cutoff_cases.rules_by_kind() if CASES else [cutoff_cases.few_rules()])
+def test_no_rule_in_no_window_by_no_aggregate_sees_the_future(spark, rules):
     """`make cutoff-check CASES=10000` asks more cases, and all rules."""
-    cases = int(os.environ.get("CUTOFF_CASES", "0"))
-    past, future = cutoff_cases.events(cases or 300, seed=cases)
+    past, future = cutoff_cases.events(CASES or 300, seed=CASES)
     both = [*past, *future]
     random.Random(0).shuffle(both)
-    for rules in cutoff_cases.rules_by_kind() if cases else [cutoff_cases.few_rules()]:
-        seen, expected = features(both, spark, rules), features(past, spark, rules)
-        assert len(expected[0]) > (cases or 300) / 3
-        with_concepts = {row[2].split(".")[1] for row in expected[1]}
-        assert with_concepts == {rule["name"] for rule in rules}
-        assert seen == expected
+    seen, expected = features(both, spark, rules), features(past, spark, rules)
+    assert len(expected[0]) > (CASES or 300) / 3
+    with_concepts = {row[2].split(".")[1] for row in expected[1]}
+    assert with_concepts == {rule["name"] for rule in rules}
+    assert seen == expected
 
 
 def test_the_window_is_closed_at_start_and_open_at_cutoff(spark, tmp_path, make_config):
