@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from py4j.protocol import Py4JJavaError
+from pyspark.errors import IllegalArgumentException
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 from rdflib import XSD
@@ -144,8 +144,8 @@ class _Compiler:
         assert spark._jvm is not None
         try:
             spark._jvm.java.util.regex.Pattern.compile(whole)
-        except Py4JJavaError as error:
-            reason = str(error.java_exception.getMessage()).splitlines()[0]
+        except IllegalArgumentException as error:
+            reason = str(error).strip().splitlines()[0]
             raise self._wrong(f"regex() pattern {str(pattern)!r}: {reason}") from None
         return self.of(expression.text, "text").rlike(whole)
 
