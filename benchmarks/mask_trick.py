@@ -42,12 +42,17 @@ from models.task import Task
 TASKS, AUXILIARY = 68, 1000
 
 
+_DRAWN_AT_ONCE = 16_384
+
+
 def simulated_batch(rows: int, concepts: int, vocabulary: int, hits: float, seed: int) -> tuple[Batch, TaskMasks]:
     """Rows of distinct concepts (popularity ~ 1 / rank), all 68 tasks a row; task 2i masks one concept of its own."""
     generator = torch.Generator().manual_seed(seed)
     own = vocabulary - 1 - torch.arange(TASKS // 2)  # rare ids, so that only planted entries hit
     popularity = 1 / (torch.arange(vocabulary - TASKS // 2, dtype=torch.float64) + 50)
-    ids = torch.multinomial(popularity.expand(rows, -1), concepts, generator=generator)
+    # In chunks: a draw holds a number for every row and concept of the vocabulary.
+    counts = [min(_DRAWN_AT_ONCE, rows - start) for start in range(0, rows, _DRAWN_AT_ONCE)]
+    ids = torch.cat([torch.multinomial(popularity.expand(n, -1), concepts, generator=generator) for n in counts])
     planted = torch.rand(rows, TASKS // 2, generator=generator) < hits / (TASKS // 2)
     vectors = [torch.cat([ids[r], own[planted[r]]]).sort().values for r in range(rows)]
     flat = torch.cat(vectors)
