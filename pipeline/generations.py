@@ -1,9 +1,9 @@
 """Folders that are written whole or not at all.
 
-    root/
-      CURRENT              the name of the generation to read, replaced in one step
-      3f9a…/               a finished generation
-      .writing-3f9a…-812/  one being written; left by a killed process, removed by the next writer
+root/
+  CURRENT              the name of the generation to read, replaced in one step
+  3f9a…/               a finished generation
+  .writing-3f9a…-812/  one being written; left by a killed process, removed by the next writer
 """
 
 from __future__ import annotations
