@@ -12,7 +12,7 @@ from tests.pipeline.sparql.generate import around, read_ml100k
 TRIPLES = [("a", "p", "b"), ("a", "p", "c"), ("b", "q", "c"), ("c", "q", "a"), ("12", "p", "3"), ("A", "r", "a")]
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1])  # `make sparql-check` does more, the suite has 15 minutes
 def test_generated_queries_have_the_answers_of_rdflib(spark, real_data, seed):
     with interpreted(spark):
         wrong, answered = compare(spark, around(read_ml100k(real_data / "ml-100k"), 4, seed), 100, seed)
