@@ -28,6 +28,19 @@ def spark() -> Iterator[SparkSession]:
 
 
 @pytest.fixture
+def quick(spark: SparkSession) -> Iterator[SparkSession]:
+    """Spark without generated code, for a few rows: to compile a plan takes longer than to run it."""
+    names = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+    names |= {"spark.sql.adaptive.enabled": "false", "spark.sql.shuffle.partitions": "1"}
+    before = {name: str(spark.conf.get(name)) for name in names}
+    for name, value in names.items():
+        spark.conf.set(name, value)
+    yield spark
+    for name, value in before.items():
+        spark.conf.set(name, value)
+
+
+@pytest.fixture
 def make_config(tmp_path: Path):
     """A configuration with its own working folder: make_config("train.epochs=2", sources=[...])."""
 
