@@ -103,7 +103,7 @@ compare: setup ## Every model of CONFIG with three seeds: tables, tests and plot
 .PHONY: test lint
 test: setup ## Run the tests (TESTS=tests/pipeline for a part): under 15 minutes on 2 cores
 	@echo "set-up took $$(($$(date +%s) - $(STARTED))) s; the last line says how long the tests took after it"
-	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(TESTS)
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 $(TESTS)
 
 .PHONY: cutoff-check
 CASES ?= 10000
