@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
-from pipeline import align, evaluate, prepare, simulate, summary, train, unfold
+from pipeline import adapt, align, evaluate, prepare, simulate, summary, train, unfold
 from pipeline.config import Config, to_yaml
 from pipeline.layout import Layout
 
@@ -46,10 +46,14 @@ def in_folder(config: Config, folder: str) -> Config:
     return config.model_copy(update={"run": config.run.model_copy(update={"workdir": workdir})})
 
 
-def run_once(home: Config, config: Config) -> None:
-    """Train and evaluate `config` on the data of `home`, unless that is done under this configuration and shards."""
+def run_once(home: Config, config: Config, adapted: bool = False) -> None:
+    """Train and evaluate `config` on the data of `home`, unless that is done under this configuration and shards.
+
+    adapted: segments go on from the trained model first (pipeline/adapt).
+    """
     layout = Layout.of(config)
-    done = _fingerprint(to_yaml(config) + (Layout.of(home).shards / "CURRENT").read_text(encoding="utf-8"))
+    how = "adapted" if adapted else ""
+    done = _fingerprint(how + to_yaml(config) + (Layout.of(home).shards / "CURRENT").read_text(encoding="utf-8"))
     if summary.read(layout, "experiment").get("done") == done:
         logger.info("%s is done already", layout.workdir)
         return
@@ -59,6 +63,8 @@ def run_once(home: Config, config: Config) -> None:
         make_folder(Layout.of(home), layout)
         summary.write(layout, "experiment", {"begun": done})
     train.run(config)
+    if adapted:
+        adapt.run(config)
     evaluate.run(config)
     summary.write(layout, "experiment", {"begun": done, "done": done})
 

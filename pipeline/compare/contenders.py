@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from models.mixture import ExpertMixture
+from models.registry import MODELS
 from pipeline.config import Config
 from pipeline.config.comparing import Contender
 from pipeline.config.learning import Train
@@ -59,6 +61,8 @@ def as_configured(config: Config, label: str, contender: Contender) -> Config:
         raise UserError(f"compare.models.{label}.train.{key}: {first['msg']}") from None
     chosen = config.model_copy(update={"model": contender.model, "train": train})
     check_model(chosen)
+    if contender.adapt and not issubclass(MODELS[contender.model.name], ExpertMixture):
+        raise UserError(f"compare.models.{label}.adapt: a {contender.model.name} cannot be; metaaug and mmoe can")
     return chosen
 
 

@@ -16,10 +16,12 @@ from pipeline import summary
 from pipeline.compare.chains import chains_of_seeds, references_of
 from pipeline.compare.contenders import contender_config, contenders
 from pipeline.compare.cost import ROWS, measure_cost
+from pipeline.compare.passes import passes_of
 from pipeline.compare.statistics import Results
 from pipeline.compare.table import Comparison, ModelFacts, write_comparison
 from pipeline.config import Config
 from pipeline.errors import UserError
+from pipeline.evaluate.history_plots import read_log
 from pipeline.experiment_table import ORACLE, SegmentResult, read_results
 from pipeline.layout import Layout
 from pipeline.modelfolder import load_model
@@ -44,7 +46,7 @@ def run(config: Config, seeds: Sequence[int], labels: Sequence[str] = ()) -> str
     for number, (label, of_seeds) in enumerate(planned.items(), start=1):
         for seed, contender in of_seeds.items():
             logger.info("model %d of %d: %s, seed %d", number, len(planned), label, seed)
-            run_once(config, contender)
+            run_once(config, contender, config.compare.models[label].adapt)
             _measure_cost(contender)
     layouts = {label: [Layout.of(one) for one in of_seeds.values()] for label, of_seeds in planned.items()}
     comparison = Comparison(
@@ -102,6 +104,7 @@ def _facts(layouts: Sequence[Layout]) -> ModelFacts:
         flops_per_row=cost[0]["flops_per_row"],
         row_microseconds=float(np.median([one["row_microseconds"] for one in cost])),
         epoch_seconds=float(np.median([one["seconds"] / max(1, one["epochs"]) for one in train])),
+        passes=[passes_of(read_log(layout.train_log)) for layout in layouts],
         chains=chains_of_seeds([one.get("chains", []) for one in evaluated]),
     )
 

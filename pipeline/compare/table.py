@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.compare.chains import chain_parts
 from pipeline.compare.markdown import markdown_table, spread
+from pipeline.compare.passes import passes_csv
 from pipeline.compare.plots import page
 from pipeline.compare.statistics import Results, average_ranks, paired_tests
 from pipeline.config.learning import Metric
@@ -29,6 +30,8 @@ class ModelFacts:
     flops_per_row: float
     row_microseconds: float
     epoch_seconds: float
+    passes: Sequence[Mapping[int, float]] = ()
+    """For each seed: passes over the support -> validation AUC after them."""
     chains: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
     """Link of a chain -> metric (evaluate/chains.py) -> a value a seed."""
 
@@ -48,11 +51,12 @@ class Comparison:
 
 
 def write_comparison(folder: Path, comparison: Comparison) -> str:
-    """Write compare.csv, compare.md and compare.html; return the Markdown."""
+    """Write compare.csv, compare_passes.csv, compare.md and compare.html; return the Markdown."""
     text = as_markdown(comparison)
     folder.mkdir(parents=True, exist_ok=True)
     written = {
         "compare.csv": _csv(comparison),
+        "compare_passes.csv": passes_csv(comparison.models, comparison.seeds),
         "compare.md": text,
         "compare.html": page(
             comparison.name, text, comparison.results, comparison.models, comparison.ours, comparison.seeds

@@ -18,6 +18,8 @@ class Contender(Section):
     model: Model
     train: dict[str, Any] = {}
     """Keys of `train` that are other for this model."""
+    adapt: bool = False
+    """Segments go on from the trained model, one by one (`adapt`), before it is evaluated: metaaug and mmoe only."""
 
     def with_values(self, values: Mapping[str, Any]) -> Contender:
         """The contender with other values, written as it is: {model: {settings: …}, train: …}."""

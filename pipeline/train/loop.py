@@ -94,6 +94,8 @@ class Loop:
         if context.world.is_first:
             self._log = MetricsLog(context.layout.train_log, progress.step)
             self._bar = ProgressBar(self.total_steps, progress.step)
+        if progress.step == 0:
+            self._judge_start()
         while not self._selection.is_over(progress):
             for step in self._steps():
                 self._take(step)
@@ -215,6 +217,12 @@ class Loop:
         progress.epoch, progress.epoch_step, progress.epoch_loss = progress.epoch + 1, 0, 0.0
         self._checkpoint()
         return quality
+
+    def _judge_start(self) -> None:
+        """What is known before the first step; every rank takes part."""
+        quality = self._validate()
+        if self._log is not None:
+            self._log.write("start", 0, validation=dataclasses.asdict(quality))
 
     def _validate(self) -> Quality:
         scores = score_pairs(self._model, self._context, "validation", self._objective.standardised)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -23,19 +24,23 @@ from pipeline.train.gradients import Gradients
 from pipeline.train.loop import Loop
 from pipeline.train.objective import Objective
 from pipeline.train.space import TrainingSpace
-from pipeline.train.start import label_statistics
+from pipeline.train.start import LabelStatistics, label_statistics
 from tests.pipeline.train.threads import on_ranks
 from tests.pipeline.train.worlds import config_for, write_world
 
 SETTINGS = ("train.lanes=2", "train.sparse_embeddings=always", "model.settings.linear_term=true", "train.hide=0.3")
 
 
-def trained(config: Config, world: World) -> dict[str, Tensor]:
-    """The parameters after training, without a model folder."""
+def trained(config: Config, ranks: int = 1) -> list[dict[str, Tensor]]:
+    """The parameters of each rank after training, without a model folder."""
     shards = open_shards(Layout.of(config), checksums=False)
-    context = Context.of(config, shards, world)
     statistics = label_statistics(shards, TrainingSpace(config, shards).pairs)
-    model = start_model(context, statistics)
+    # Once, and not by each rank: threads share Torch's random numbers.
+    start = start_model(Context.of(config, shards, World()), statistics)
+    return on_ranks(ranks, lambda world: _rank(Context.of(config, shards, world), statistics, copy.deepcopy(start)))
+
+
+def _rank(context: Context, statistics: LabelStatistics, model: nn.Module) -> dict[str, Tensor]:
     Loop(model, Objective(context, statistics), context, "test").run()
     return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
@@ -52,15 +57,15 @@ def workdir(tmp_path: Path) -> Path:
 
 
 def test_alone_nothing_depends_on_how_often_ranks_would_agree(workdir: Path) -> None:
-    often, seldom = (trained(config_for(workdir, *SETTINGS, f"train.sync_every={h}"), World()) for h in (1, 4))
+    often, seldom = (trained(config_for(workdir, *SETTINGS, f"train.sync_every={h}"))[0] for h in (1, 4))
     for name, parameter in often.items():
         assert torch.equal(parameter, seldom[name]), name
 
 
 def test_two_ranks_that_agree_at_every_step_are_one_process(workdir: Path) -> None:
     config = config_for(workdir, *SETTINGS)
-    alone = trained(config, World())
-    for rank in on_ranks(2, lambda world: trained(config, world)):
+    (alone,) = trained(config)
+    for rank in trained(config, 2):
         for name, parameter in rank.items():
             if name != "linear.weight":  # masked entries: rounding that Adam magnifies
                 torch.testing.assert_close(parameter, alone[name], rtol=1e-4, atol=1e-5, msg=name)
@@ -69,7 +74,7 @@ def test_two_ranks_that_agree_at_every_step_are_one_process(workdir: Path) -> No
 @pytest.mark.parametrize("every", [3, 4])
 def test_two_ranks_end_with_equal_weights_and_a_lower_loss(workdir: Path, every: int) -> None:
     config = config_for(workdir, *SETTINGS, f"train.sync_every={every}", "train.epochs=4")
-    one, two = on_ranks(2, lambda world: trained(config, world))
+    one, two = trained(config, 2)
     for name, parameter in one.items():
         assert torch.equal(parameter, two[name]), name
         assert torch.isfinite(parameter).all(), name
@@ -106,7 +111,7 @@ def test_checkpoints_stand_where_ranks_agree(workdir: Path, monkeypatch) -> None
     steps = []
     monkeypatch.setattr(loop_module, "write_checkpoint", lambda root, progress, parts: steps.append(progress.step))
     config = config_for(workdir, *SETTINGS, "train.sync_every=4", "train.checkpoint_every=3")
-    on_ranks(2, lambda world: trained(config, world))
+    trained(config, 2)
     assert steps == [4, 8, 12, 16]
 
 
@@ -114,7 +119,7 @@ def test_a_loss_that_is_not_finite_stops_all_ranks(tmp_path: Path) -> None:
     write_world(tmp_path, spoil="rare")
     config = config_for(tmp_path, *SETTINGS, "train.sync_every=4")
     with pytest.raises(UserError, match=r"not a finite number, of task rare;"):
-        on_ranks(2, lambda world: trained(config, world))
+        trained(config, 2)
 
 
 def test_how_many_ranks_matters_to_a_run_where_they_step_by_themselves() -> None:
