@@ -26,6 +26,7 @@ setup(
         "jinja2",
         "lightgbm",
         "matplotlib",
+        "optuna",
         "packaging",
         "pydantic",
         "pyyaml",

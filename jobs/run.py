@@ -19,7 +19,7 @@ def run(config: Config) -> None:
     stages = [unfold, align, train, score, evaluate]
     if config.prepare.dataset != "none":
         stages.insert(0, prepare)
-    if config.simulate is not None:
+    if config.simulates:
         stages.insert(0, simulate)
     seconds: dict[str, float] = {}
     for stage in stages:

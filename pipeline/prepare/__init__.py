@@ -8,7 +8,7 @@ import time
 from pipeline import summary
 from pipeline.config import Config
 from pipeline.layout import Layout
-from pipeline.prepare import a9a, adult
+from pipeline.prepare import a9a, adult, ml1m
 from pipeline.prepare.events import Adapter, write_events
 from pipeline.quarantine import Quarantine
 
@@ -28,7 +28,11 @@ def run(config: Config) -> None:
         return
     began = time.monotonic()
     layout = Layout.of(config)
-    written = write_events(ADAPTERS[config.prepare.dataset], layout.data, layout.workdir / "events")
+    events = layout.workdir / "events"
+    if config.prepare.dataset == "ml1m":
+        written = ml1m.write_pairs(layout.data, events, config.prepare.pairs)
+    else:
+        written = write_events(ADAPTERS[config.prepare.dataset], layout.data, events)
     Quarantine(config, "prepare").replace(written.bad)
     for name, bad in written.bad_lines.items():
         if bad:
