@@ -19,7 +19,7 @@ def run(config: Config) -> None:
     stages = [unfold, align, train, score, evaluate]
     if prepare.is_needed(config):
         stages.insert(0, prepare)
-    if config.simulate is not None:
+    if config.simulates:
         stages.insert(0, simulate)
     seconds: dict[str, float] = {}
     for stage in stages:

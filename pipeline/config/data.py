@@ -338,6 +338,17 @@ class LabelTable(Table):
     on_unknown_entity: Literal["fail", "quarantine"] = "fail"
 
 
+class Pairs(Section):
+    """prepare.dataset ml1m: which pairs (user, movie) are taken of the ratings."""
+
+    users: int = Field(default=1000, ge=1)
+    ratings: int = Field(default=30, ge=1)
+    """At most so many rated movies of a user."""
+    negatives: int = Field(default=1, ge=1)
+    """So many unrated movies for each rated one."""
+    seed: int = 0
+
+
 class SplitBy(Section):
     """A split that the data brings along: entities whose `column` in `source` is one of `query` are the query split."""
 
@@ -346,12 +357,28 @@ class SplitBy(Section):
     query: list[str]
 
 
+class SplitKey(Section):
+    """A split by hash of a column in place of the entity: those of the same value are in the same split."""
+
+    source: str
+    column: str
+
+
 class Split(Section):
     query: Fraction = 1 / 3
     validation: Fraction = 0.1
     """Share of the support that becomes validation."""
     seed: int = 0
     by: SplitBy | None = None
+    key: SplitKey | None = None
+    """Entities that belong together, such as the pairs (user, item) of one user, are in one split. An entity without a
+    value stands for itself."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Split:
+        if self.by is not None and self.key is not None:
+            raise ValueError("by and key exclude each other: by brings the query split along, key is hashed for one")
+        return self
 
 
 class Masks(Section):

@@ -18,13 +18,14 @@ from pipeline.config.adapting import Adapt
 from pipeline.config.base import Section
 from pipeline.config.comparing import Compare
 from pipeline.config.compositions import check_compositions, check_seeds
-from pipeline.config.data import Align, KnowledgeBase, LabelTable, Segment, Source, Space, Unfold
+from pipeline.config.data import Align, KnowledgeBase, LabelTable, Pairs, Segment, Source, Space, Unfold
 from pipeline.config.facts import Derive, Facts
 from pipeline.config.forms import Derived, derived_sources
 from pipeline.config.graphs import Graph
-from pipeline.config.learning import Evaluate, Model, Score, Simulate, Train
+from pipeline.config.learning import Evaluate, Funnel, Model, Score, Simulate, Train
 from pipeline.config.names import identifier
 from pipeline.config.relational import Database
+from pipeline.config.tuning import Tune
 
 
 class Run(Section):
@@ -47,7 +48,15 @@ class Spark(Section):
 class Prepare(Section):
     """A raw file format that Spark cannot read by itself, made into events first."""
 
-    dataset: Literal["none", "adult", "a9a"] = "none"
+    dataset: Literal["none", "adult", "a9a", "ml1m"] = "none"
+    pairs: Pairs = Pairs()
+    """ml1m: which pairs are made of the ratings."""
+
+    @model_validator(mode="after")
+    def _pairs_of_ml1m(self) -> Prepare:
+        if self.dataset != "ml1m" and self.pairs != Pairs():
+            raise ValueError(f"prepare.pairs is for dataset ml1m, not {self.dataset}")
+        return self
 
 
 def _as_list(content: Any) -> Any:
@@ -60,6 +69,7 @@ class Config(Section):
     run: Run = Run()
     spark: Spark = Spark()
     simulate: Simulate | None = None
+    funnel: Funnel | None = None
     prepare: Prepare = Prepare()
     sources: list[Source] = []
     knowledge_base: Annotated[list[KnowledgeBase], BeforeValidator(_as_list)] = []
@@ -80,6 +90,18 @@ class Config(Section):
     score: Score = Score()
     compare: Compare = Compare()
     adapt: Adapt = Adapt()
+    tune: Tune = Tune()
+
+    @property
+    def simulates(self) -> bool:
+        """Whether the simulate stage has anything to do."""
+        return self.simulate is not None or self.funnel is not None
+
+    @model_validator(mode="after")
+    def _one_simulation(self) -> Config:
+        if self.simulate is not None and self.funnel is not None:
+            raise ValueError("simulate and funnel exclude each other: both write {workdir}/events")
+        return self
 
     @model_validator(mode="after")
     def _references(self) -> Config:
@@ -107,6 +129,8 @@ class Config(Section):
         _check_chains(self.chains, self.segments)
         if self.align.split.by is not None:
             _known(self.align.split.by.source, sources, "align.split.by: source")
+        if self.align.split.key is not None:
+            _known(self.align.split.key.source, sources, "align.split.key: source")
         return self
 
     @field_serializer("sources", mode="wrap")

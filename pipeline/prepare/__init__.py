@@ -10,7 +10,7 @@ from pipeline import summary
 from pipeline.config import Config
 from pipeline.environment import needs_jdbc
 from pipeline.layout import Layout
-from pipeline.prepare import a9a, adult
+from pipeline.prepare import a9a, adult, ml1m
 from pipeline.prepare.events import Adapter, write_events
 from pipeline.quarantine import Quarantine
 from pipeline.sources.jdbc import copy_tables
@@ -47,7 +47,11 @@ def run(config: Config) -> None:
 
 
 def _make_events(config: Config, layout: Layout) -> dict[str, Any]:
-    written = write_events(ADAPTERS[config.prepare.dataset], layout.data, layout.workdir / "events")
+    events = layout.workdir / "events"
+    if config.prepare.dataset == "ml1m":
+        written = ml1m.write_pairs(layout.data, events, config.prepare.pairs)
+    else:
+        written = write_events(ADAPTERS[config.prepare.dataset], layout.data, events)
     Quarantine(config, "prepare").replace(written.bad)
     for name, bad in written.bad_lines.items():
         if bad:

@@ -20,9 +20,9 @@ from pipeline.faults import fault_point
 from pipeline.layout import Layout
 from pipeline.quarantine import Quarantine
 from pipeline.session import get_session
-from pipeline.sources import bad_rows, check_columns, good_rows, read_marked, read_source
+from pipeline.sources import bad_rows, good_rows, read_marked
 from pipeline.sources.databases import check_databases
-from pipeline.splits import SUPPORT, query_entities, with_split
+from pipeline.splits import SUPPORT, entities_with_split
 from pipeline.tables import Tables
 from pipeline.unfold.caps import capped_vectors, shapes
 from pipeline.unfold.fields import Field, fields_of
@@ -210,14 +210,7 @@ class _Stage:
 
     def _support(self, entities_df: DataFrame) -> DataFrame:
         """The support's entities (entity_id)."""
-        split = self._config.align.split
-        query_df = None
-        if split.by is not None:
-            source = next(one for one in self._config.sources if one.name == split.by.source)
-            rows_df = read_source(self._config, source)
-            check_columns(rows_df, {split.by.column: "align.split.by"}, f"source {source.name}")
-            query_df = query_entities(rows_df, split)
-        split_df = with_split(entities_df.select("entity_id"), split, query_df)
+        split_df = entities_with_split(self._config, entities_df)
         return self._keep(split_df.where(F.col("split") == SUPPORT).select("entity_id"))
 
     def _profile(self, masks_df: DataFrame) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.registry import MODELS, check_settings, setting_defaults
+from models.registry import MODELS, check_settings
+from pipeline.compare.contenders import as_configured
 from pipeline.config import Config, load_config, to_yaml
 from pipeline.errors import UserError
+from pipeline.tune.space import corners, overlay, space_of
 
 
 def write(folder: Path, name: str, content: object) -> Path:
@@ -28,6 +31,7 @@ def refusal(*overrides: str, **sections: object) -> str:
     return str(caught.value)
 
 
+CONF = Path(__file__).parents[2] / "conf"
 MODEL_FILES = sorted(Path(__file__).parents[2].glob("conf/models/*.yaml"))
 SOURCE = {"name": "views", "path": "{data}/views", "entity": "user"}
 LABEL = {"source": "views", "expression": "category = 'sport'"}
@@ -40,13 +44,28 @@ def test_every_run_of_the_project_has_a_valid_configuration(path: Path) -> None:
     assert config.run.workdir == f"out/{path.stem}", "the Makefile looks for the report there"
 
 
+@pytest.mark.parametrize("path", sorted(CONF.glob("compare/*.yaml")), ids=lambda path: path.name)
+def test_every_comparison_of_the_project_can_be_run_and_tuned(path: Path) -> None:
+    config = load_config([CONF / "tune" / "spaces.yaml", path])
+    for label, contender in config.compare.models.items():
+        as_configured(config, label, contender)
+        for values in corners(space_of(config.tune, contender.model.name)):
+            as_configured(config, label, contender.with_values(overlay(values)))
+
+
+def defaults_of(kind: type) -> dict[str, Any]:
+    """Default values of keyword arguments; a class's own before those of the class above."""
+    constructors = [vars(one)["__init__"] for one in reversed(kind.__mro__) if "__init__" in vars(one)]
+    return {name: value for one in constructors for name, value in (getattr(one, "__kwdefaults__", None) or {}).items()}
+
+
 @pytest.mark.parametrize("path", MODEL_FILES, ids=lambda path: path.name)
 def test_every_model_of_the_project_has_a_file_with_the_sizes_that_are_its_defaults(path: Path) -> None:
     """metaaug_small says how it differs."""
     model = load_config([path]).model
     check_settings(model.name, model.settings)
     if path.stem != "metaaug_small":
-        defaults = setting_defaults(model.name)
+        defaults = defaults_of(MODELS[model.name])
         assert {key: tuple(value) if isinstance(value, list) else value for key, value in model.settings.items()} == {
             key: defaults[key] for key in model.settings
         }
