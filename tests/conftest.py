@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 from xdist.scheduler import LoadScopeScheduling
 
 from pipeline.config import Config, load_config
+from pipeline.environment import JDBC_JARS, jars_folder
 from pipeline.session import get_session
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -33,9 +34,15 @@ class _SparkTogether(LoadScopeScheduling):
         return "spark" if "spark" in (REPOSITORY / path).read_text(encoding="utf-8") else path
 
 
+DATABASE = """databases=[{name: any, entity: any, jdbc: {url: "jdbc:postgresql://127.0.0.1/any"},
+    tables: [{name: any, key: any, dbtable: any}]}]"""
+"""A configuration that asks for the JDBC driver."""
+
+
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    config = load_config([], ["spark.master=local[2]", "spark.shuffle_partitions=2", "run.name=tests"])
+    driver = [DATABASE] if all((jars_folder() / name).is_file() for name in JDBC_JARS) else []
+    config = load_config([], ["spark.master=local[2]", "spark.shuffle_partitions=2", "run.name=tests", *driver])
     session = get_session(config)
     yield session
     session.stop()
