@@ -126,7 +126,7 @@ cutoff-check: setup ## No feature sees its future: CASES=10000 generated entitie
 
 .PHONY: postgres-check
 postgres-check: setup ## A database over JDBC: against a PostgreSQL server started for the test
-	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -v -rs tests/pipeline/test_postgres.py
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -v -rs tests/pipeline/forms/test_postgres.py
 
 .PHONY: sparql-check
 QUERIES ?= 5000

@@ -15,8 +15,8 @@ from pipeline.config import Config, load_config
 from pipeline.environment import JDBC_JARS, jars_folder
 from pipeline.errors import UserError
 from pipeline.tables import Tables
-from tests.pipeline.postgres import PASSWORD, Server, server
-from tests.pipeline.test_forms import EXAMPLES, EXPECTED, canonical
+from tests.pipeline.forms.postgres import PASSWORD, Server, server
+from tests.pipeline.forms.test_four_forms import EXAMPLES, EXPECTED, canonical
 from tests.pipeline.unfold.helpers import unfolded
 
 SCHEMA = """

@@ -10,7 +10,7 @@ import pytest
 from pipeline.config import load_config
 from tests.pipeline.unfold.helpers import unfolded
 
-EXAMPLES = Path(__file__).parents[2] / "conf" / "examples"
+EXAMPLES = Path(__file__).parents[3] / "conf" / "examples"
 EXPECTED = {
     "ann": {
         **{"age=34": 1, "city=rome": 1, "product=x1": 2, "product=x2": 1, "brand=acme": 2, "brand=bolt": 1},
