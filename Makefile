@@ -58,7 +58,7 @@ $(STAMPS)/project: $(STAMPS)/horovod setup.py pyproject.toml
 dependencies: $(STAMPS)/horovod # all but what the checkout's own code has a part in, for the layers of an image
 
 jars: | $(STAMPS)/project
-	@$(PYTHON) docker/fetch_delta_jars.py
+	@$(PYTHON) docker/fetch_jars.py
 
 .PHONY: lock
 lock: ## Resolve constraints.txt anew from setup.py (keeps what it can of the old pins)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pipeline.config.base import Section
-from pipeline.config.names import date_as_text, day, glob_pattern, identifier, instant, sql_name, window
+from pipeline.config.names import date_as_text, day, glob_pattern, identifier, instant, sql_name, time_zone, window
 from pipeline.config.paths import parse_path
 
 Name = Annotated[str, AfterValidator(identifier)]
@@ -17,6 +17,7 @@ Instant = Annotated[str, BeforeValidator(date_as_text), AfterValidator(instant)]
 Day = Annotated[str, BeforeValidator(date_as_text), AfterValidator(day)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Window = Annotated[str, AfterValidator(window)]
+Zone = Annotated[str, AfterValidator(time_zone)]
 
 
 class Table(Section):
@@ -152,6 +153,8 @@ class Source(Table):
     time: str | None = None
     """The column of the event time; none for a static source (a profile), whose rows count at any cutoff."""
     time_unit: Literal["timestamp", "seconds", "milliseconds"] = "timestamp"
+    timezone: Zone | None = None
+    """The zone of times that name none, such as UTC or Europe/Berlin. None: such a time is an error."""
     join: list[Join] = []
     """Tables to look events' columns up in, such as the genres of a movie."""
     where: str | None = None
@@ -168,6 +171,8 @@ class Source(Table):
             timed = rule.kind in ("time", "recency") or rule.aggregate in ("decay", "last") or rule.windows
             if self.time is None and timed and rule.kind != "sql":
                 raise ValueError(f"rule {rule.name}: needs event times, but the source declares no time column")
+        if self.timezone is not None and (self.time is None or self.time_unit != "timestamp"):
+            raise ValueError(f"source {self.name}: timezone is for a time column of unit timestamp")
         return self
 
 

@@ -5,15 +5,26 @@ from __future__ import annotations
 import difflib
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_serializer,
+    model_validator,
+)
 
 from pipeline.config.adapting import Adapt
 from pipeline.config.base import Section
 from pipeline.config.comparing import Compare
 from pipeline.config.compositions import check_compositions, check_seeds
 from pipeline.config.data import Align, KnowledgeBase, LabelTable, Pairs, Segment, Source, Space, Unfold
+from pipeline.config.facts import Derive, Facts
+from pipeline.config.forms import Derived, derived_sources
+from pipeline.config.graphs import Graph
 from pipeline.config.learning import Evaluate, Funnel, Model, Score, Simulate, Train
 from pipeline.config.names import identifier
+from pipeline.config.relational import Database
 from pipeline.config.tuning import Tune
 
 
@@ -63,6 +74,10 @@ class Config(Section):
     sources: list[Source] = []
     knowledge_base: Annotated[list[KnowledgeBase], BeforeValidator(_as_list)] = []
     """One table of triples or several; one may stand without the list's dash."""
+    databases: list[Database] = []
+    graphs: list[Graph] = []
+    facts: list[Facts] = []
+    derive: Derive = Derive()
     unfold: Unfold = Unfold()
     label_tables: list[LabelTable] = []
     segments: list[Segment] = []
@@ -90,21 +105,25 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _references(self) -> Config:
+        every = [*self.sources, *derived_sources(self.databases, self.graphs, self.facts)]
         for what, names in (
-            ("source", [source.name for source in self.sources]),
+            ("database", [database.name for database in self.databases]),
+            ("source", [source.name for source in every]),
             ("label table", [table.name for table in self.label_tables]),
             ("segment", [segment.name for segment in self.segments]),
         ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"duplicate {what} name: {', '.join(twice)}; each {what} needs a name of its own")
-        sources = {source.name for source in self.sources}
+        sources = {source.name for source in every}
         tables = {table.name for table in self.label_tables}
         for segment in self.segments:
             _known(segment.label.source, sources, f"segment {segment.name}: label source")
             _known(segment.label.table, tables, f"segment {segment.name}: label table")
             if isinstance(segment.sample_space, Space):
                 _known(segment.sample_space.source, sources, f"segment {segment.name}: sample_space source")
+        if self.derive.rules and not self.has_knowledge:
+            raise ValueError("derive.rules have nothing to derive from: declare a knowledge_base, graphs or facts")
         check_compositions(self.segments)
         check_seeds(self.segments, self.label_tables)
         _check_chains(self.chains, self.segments)
@@ -113,6 +132,21 @@ class Config(Section):
         if self.align.split.key is not None:
             _known(self.align.split.key.source, sources, "align.split.key: source")
         return self
+
+    @field_serializer("sources", mode="wrap")
+    def _declared(self, sources: list[Source], handler: SerializerFunctionWrapHandler) -> Any:
+        """What a person wrote; the others follow from it."""
+        return handler([source for source in sources if not isinstance(source, Derived)])
+
+    def with_derived(self) -> Config:
+        """With the sources that databases, graphs and facts are read as."""
+        derived = derived_sources(self.databases, self.graphs, self.facts)
+        return self.model_copy(update={"sources": [*self.sources, *derived]}) if derived else self
+
+    @property
+    def has_knowledge(self) -> bool:
+        """Whether there is anything to make triples of."""
+        return bool(self.knowledge_base or self.graphs or self.facts)
 
 
 def _known(name: str | None, names: set[str], what: str) -> None:

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from pipeline.config import Config
 from pipeline.config.data import Source
 from pipeline.errors import UserError
-from pipeline.sources import DEFECT
+from pipeline.sources import DEFECT, NAIVE
 from pipeline.unfold.fields import Field, has_field
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,14 @@ def profile_rows(marked_df: DataFrame, source: Source, config: Config) -> Profil
 
 
 def check_windows(config: Config, profiles: Mapping[str, Profile]) -> None:
-    """Raises UserError where the cutoff leaves no features, or a segment's source no labels."""
+    """Raises UserError where times have no zone, the cutoff leaves no features, or a segment's source no labels."""
+    for source in config.sources:
+        naive = profiles[source.name]["quarantined"].get(f"{source.time} {NAIVE}")
+        if naive:
+            raise UserError(
+                f"source {source.name}: time {source.time} of {naive:,} rows names no time zone; set timezone: UTC, or "
+                "the zone that the times are of"
+            )
     cutoff, start = config.unfold.cutoff, config.unfold.start
     timed = [source.name for source in config.sources if source.time is not None]
     with_rules = [source.name for source in config.sources if source.time is not None and source.rules]

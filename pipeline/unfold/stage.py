@@ -21,13 +21,15 @@ from pipeline.layout import Layout
 from pipeline.quarantine import Quarantine
 from pipeline.session import get_session
 from pipeline.sources import bad_rows, good_rows, read_marked
+from pipeline.sources.databases import check_databases
 from pipeline.splits import SUPPORT, entities_with_split
 from pipeline.tables import Tables
 from pipeline.unfold.caps import capped_vectors, shapes
 from pipeline.unfold.fields import Field, fields_of
-from pipeline.unfold.knowledge import check_paths, read_triples
+from pipeline.unfold.knowledge import check_paths
 from pipeline.unfold.profile import check_windows, concepts_by_field, entities_by_field, profile_rows
 from pipeline.unfold.sql_rules import has_sql, sql_rows
+from pipeline.unfold.triples import read_triples
 from pipeline.unfold.unite import Associations, settings_for, unite
 from pipeline.unfold.vectors import concept_vectors, merge_ids, with_idf, with_ids
 from pipeline.unfold.vocabulary import (
@@ -112,8 +114,11 @@ class _Stage:
         quarantine."""
         config = self._config
         marked = {source.name: read_marked(config, source) for source in config.sources}
-        triples_df, bad_dfs = None, []
-        if config.knowledge_base:
+        bad_dfs, tables = check_databases(config)
+        if tables:
+            self._facts["tables"] = tables
+        triples_df = None
+        if config.has_knowledge:
             triples_df, bad_triples_df = read_triples(config)
             triples_df = self._keep(triples_df)
             bad_dfs.append(bad_triples_df)
