@@ -18,7 +18,7 @@ _KINDS = ("field", "multi", "number")
 
 def _attributes(rules: list[Rule]) -> list[Rule]:
     for rule in rules:
-        plain = Rule(name=rule.name, kind="field", column=rule.column)
+        plain = Rule.model_construct(name=rule.name, kind="field", column=rule.column)
         given = {name for name in Rule.model_fields if getattr(rule, name) != getattr(plain, name)}
         wrong = sorted(given - {"kind", "separator", "base"})
         if rule.kind not in _KINDS or wrong:

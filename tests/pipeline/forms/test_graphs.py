@@ -38,9 +38,9 @@ RULES = [
 
 @pytest.fixture
 def make(tmp_path, make_config):
-    def made(rules: Any = RULES, edges: Any = EDGES, **changes: Any):
+    def made(rules: Any = RULES, given: Any = EDGES, **changes: Any):
         columns = ("source", "relation", "target", "weight", "at")
-        rows = [dict(zip(columns, edge, strict=True)) for edge in edges]
+        rows = [dict(zip(columns, edge, strict=True)) for edge in given]
         graph = {
             "name": "g",
             "entity": "user",
@@ -87,7 +87,7 @@ def test_walks_are_typed_weighted_and_see_no_future(make, quick):
 
 def test_edges_without_a_zone_are_refused(make, quick):
     with pytest.raises(UserError, match="graph g: time at of edges names no time zone"):
-        run(make(edges=[("1", "rates", "1", "2", "2026-02-01 10:00")]))
+        run(make(given=[("1", "rates", "1", "2", "2026-02-01 10:00")]))
 
 
 @pytest.mark.parametrize(
