@@ -29,6 +29,7 @@ setup(
         "optuna",
         "packaging",
         "pydantic",
+        "pyparsing",
         "pyyaml",
         "rdflib",
         "safetensors",

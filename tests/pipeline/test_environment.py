@@ -10,10 +10,12 @@ from pipeline.environment import (
     DELTA_JARS,
     check_delta_jars,
     check_java,
+    check_jdbc_jars,
     check_slots,
     check_writable,
     jars_folder,
     needs_delta,
+    needs_jdbc,
 )
 from pipeline.errors import UserError
 
@@ -94,6 +96,21 @@ class TestDeltaJars:
         assert needs_delta(make_config())
         assert not needs_delta(make_config("spark.tables=parquet", sources=[source]))
         assert needs_delta(make_config("spark.tables=parquet", sources=[{**source, "format": "delta"}]))
+
+
+class TestJdbcJars:
+    def test_a_driver_that_is_missing_is_told(self, monkeypatch, tmp_path: Path) -> None:
+        monkeypatch.setenv("METACON_JARS", str(tmp_path))
+        with pytest.raises(UserError, match=r"PostgreSQL's driver is missing: org\.postgresql.*run `make setup`"):
+            check_jdbc_jars()
+
+    def test_the_driver_is_needed_for_databases_over_jdbc_only(self, make_config) -> None:
+        table = {"name": "one", "key": "id"}
+        from_files = {"name": "d", "entity": "one", "tables": [table | {"path": "x", "format": "delta"}]}
+        assert not needs_jdbc(make_config(databases=[from_files]))
+        assert needs_delta(make_config("spark.tables=parquet", databases=[from_files]))
+        over_jdbc = {**from_files, "jdbc": {"url": "jdbc:postgresql://h/d"}, "tables": [table | {"dbtable": "x"}]}
+        assert needs_jdbc(make_config(databases=[over_jdbc]))
 
 
 class TestWritable:
