@@ -33,7 +33,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 class _SparkTogether(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
-        return "spark" if "spark" in (REPOSITORY / path).read_text(encoding="utf-8") else path
+        text = (REPOSITORY / path).read_text(encoding="utf-8")
+        return "spark" if any(fixture in text for fixture in ("spark", "quick")) else path
 
 
 @pytest.fixture(scope="session")
