@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-# What outlives a checkout: the Horovod wheel and Delta's jars.
+# What outlives a checkout: the Horovod wheel and the jars.
 export METACON_CACHE ?= $(HOME)/.cache/metacon
 # The folder of the real data sets (README says how it must look).
 DATA ?= $(firstword $(wildcard data ../shared/data) data)
@@ -35,7 +35,7 @@ help: ## Show this list
 
 # --- set-up -------------------------------------------------------------------------------------------------------
 .PHONY: setup system dependencies jars
-setup: $(STAMPS)/project jars ## Make .venv, build or reuse the Horovod wheel, fetch Delta's jars
+setup: $(STAMPS)/project jars ## Make .venv, build or reuse the Horovod wheel, fetch the jars
 
 system:
 	@docker/system_packages.sh
@@ -123,6 +123,10 @@ CASES ?= 10000
 cutoff-check: setup ## No feature sees its future: CASES=10000 generated entities, every rule, window and aggregate
 	@OMP_NUM_THREADS=1 CUTOFF_CASES=$(CASES) $(PYTHON) -m pytest -v --timeout=0 \
 	    tests/pipeline/unfold/test_cutoff.py -k by_no_aggregate
+
+.PHONY: postgres-check
+postgres-check: setup ## A database over JDBC: against a PostgreSQL server started for the test
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -v -rs tests/pipeline/forms/test_postgres.py
 
 .PHONY: sparql-check
 QUERIES ?= 5000

@@ -19,6 +19,7 @@ from pyspark.sql import SparkSession
 from xdist.scheduler import LoadScopeScheduling
 
 from pipeline.config import Config, load_config
+from pipeline.environment import JDBC_JARS, jars_folder
 from pipeline.session import get_session
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -37,10 +38,16 @@ class _SparkTogether(LoadScopeScheduling):
         return "spark" if any(fixture in text for fixture in ("spark", "quick")) else path
 
 
+DATABASE = """databases=[{name: any, entity: any, jdbc: {url: "jdbc:postgresql://127.0.0.1/any"},
+    tables: [{name: any, key: any, dbtable: any}]}]"""
+"""A configuration that asks for the JDBC driver."""
+
+
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    settings = "spark.settings={spark.sql.adaptive.enabled: 'false'}"
-    config = load_config([], ["spark.master=local[2]", "spark.shuffle_partitions=2", "run.name=tests", settings])
+    driver = [DATABASE] if all((jars_folder() / name).is_file() for name in JDBC_JARS) else []
+    settings = ["spark.shuffle_partitions=2", "spark.settings={spark.sql.adaptive.enabled: 'false'}"]
+    config = load_config([], ["spark.master=local[2]", "run.name=tests", *settings, *driver])
     session = get_session(config)
     yield session
     session.stop()

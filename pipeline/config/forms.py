@@ -54,10 +54,10 @@ def derived_sources(databases: Sequence[Database], graphs: Sequence[Graph], fact
     for database in databases:
         sources += [_walk_source(database, walk) for walk in walks_of(database)]
     for graph in graphs:
-        rules = [rule.from_column(ROOT, graph.typed(rule)) for rule in graph.rules]
+        rules = [rule.from_column(ROOT, graph.typed(rule), weighted=True) for rule in graph.rules]
         sources.append(NodeSource(name=graph.name, path="", entity=ROOT, rules=rules, graph=graph.name))
     for one in facts:
-        rules = [rule.from_column(ROOT, rule.parsed()) for rule in one.rules]
+        rules = [rule.from_column(ROOT, rule.parsed(), weighted=False) for rule in one.rules]
         sources.append(FactSource(name=one.name, path=one.path, entity=ROOT, rules=rules, facts=one.name))
     return sources
 

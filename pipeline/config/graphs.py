@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -18,7 +18,7 @@ _KINDS = ("field", "multi", "number")
 
 def _attributes(rules: list[Rule]) -> list[Rule]:
     for rule in rules:
-        plain = Rule(name=rule.name, kind="field", column=rule.column)
+        plain = Rule.model_construct(name=rule.name, kind="field", column=rule.column)
         given = {name for name in Rule.model_fields if getattr(rule, name) != getattr(plain, name)}
         wrong = sorted(given - {"kind", "separator", "base"})
         if rule.kind not in _KINDS or wrong:
@@ -77,12 +77,11 @@ class PathRule(Section):
     def parsed(self) -> Path:
         return parse_path(self.path)
 
-    def from_column(self, column: str, path: Path) -> Rule:
-        """The same as a rule of a source, from a column's values."""
-        weight, most = self.path_weight, self.max_concepts
-        return Rule(
-            name=self.name, kind="path", column=column, path=text_of(path), path_weight=weight, max_concepts=most
-        )
+    def from_column(self, column: str, path: Path, weighted: bool) -> Rule:
+        """The same as a rule of a source, from a column's values; weighted: by edges that weigh fractions."""
+        settings: dict[str, Any] = {"path_weight": self.path_weight, "max_concepts": self.max_concepts}
+        settings["aggregate"] = "sum" if weighted else None
+        return Rule(name=self.name, kind="path", column=column, path=text_of(path), **settings)
 
 
 class Graph(Section):
@@ -117,6 +116,11 @@ class Graph(Section):
         for rule in self.rules:
             self.typed(rule)
         return self
+
+    def declared(self) -> set[str]:
+        """The names of relations and attributes in the knowledge base, whether there is one of them or not."""
+        edges = {f"{begin}.{name}" for name, (begin, _) in self.relations.items()}
+        return edges | {f"{nodes.type}.{rule.name}" for nodes in self.nodes for rule in nodes.attributes}
 
     def typed(self, rule: PathRule) -> Path:
         """The rule's path with relations as they stand in the knowledge base, `type.relation` with the type they

@@ -134,7 +134,7 @@ def _check(rule: HornRule) -> None:
 def _grammar() -> pp.ParserElement:
     mark = {one: pp.Suppress(one) for one in ("(", ")", ",", ".", ":-")}
     quoted = pp.QuotedString("'", esc_char="\\") | pp.QuotedString('"', esc_char="\\")
-    predicate = quoted | pp.Regex(r"[a-z]\w*(\.\w+)*").set_name("a predicate")
+    predicate = (quoted | pp.Regex(r"[a-z]\w*(\.\w+)*")).set_name("a predicate")
     variable = pp.Regex(r"[A-Z_]\w*").set_parse_action(lambda found: Var(found[0]))
     constant = quoted | pp.Regex(r"[a-z0-9+-][\w:+@/#-]*(\.[\w:+@/#-]+)*")
     term = (variable | constant).set_name("a variable or constant")

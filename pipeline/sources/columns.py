@@ -54,6 +54,8 @@ def as_text(column: Column, kind: T.DataType) -> Column:
         whole = (column == F.floor(column)) & (F.abs(column) < _WHOLE)
         text = F.when(whole, column.cast("long").cast("string")).otherwise(column.cast("string"))
         return F.when(~F.isnan(column), text)
+    if isinstance(kind, T.DecimalType) and kind.scale > 0:
+        return F.when(column == 0, "0").otherwise(F.regexp_replace(column.cast("string"), r"\.?0+$", ""))
     if isinstance(kind, T.StringType):
         text = F.trim(column)
         return F.when(text != "", text)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import reduce
 from typing import Any
 
+from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.config import Config
+from pipeline.config.data import Source
 from pipeline.config.forms import AT, ROOT, WalkSource, table_source
 from pipeline.config.relational import Database, DatabaseTable
 from pipeline.config.walks import Step, Walk, cycle_of, end_of, walks_of
@@ -29,6 +32,23 @@ logger = logging.getLogger(__name__)
 _ON = "_on"
 """The text of the key by which a step joins."""
 _KEY, _ROW, _THERE = "_key", "_row_key", "_there_"
+
+
+_shared: dict[tuple[str, str], DataFrame] | None = None
+"""The checked tables while `shared_tables` lasts."""
+
+
+@contextmanager
+def shared_tables() -> Iterator[None]:
+    """While it lasts tables are read and checked once, and held, however many walks pass them."""
+    global _shared
+    _shared = {}
+    try:
+        yield
+    finally:
+        for marked_df in _shared.values():
+            marked_df.unpersist()
+        _shared = None
 
 
 def walk_rows(config: Config, source: WalkSource) -> DataFrame:
@@ -100,10 +120,19 @@ def _rows(config: Config, database: Database, table: DatabaseTable) -> DataFrame
 
 def _marked(config: Config, database: Database, table: DatabaseTable) -> DataFrame:
     """The rows of a table as `read_marked` has those of a source; its key is `_entity`, foreign keys stand as text."""
+    if _shared is None:
+        return _checked(config, database, table)
+    name = (database.name, table.name)
+    if name not in _shared:
+        _shared[name] = _checked(config, database, table).persist(StorageLevel.MEMORY_AND_DISK)
+    return _shared[name]
+
+
+def _checked(config: Config, database: Database, table: DatabaseTable) -> DataFrame:
     what = f"table {database.name}.{table.name}"
     source = table_source(table, f"{database.name}.{table.name}")
     rows_df = _read(config, database, table)
-    check_columns(rows_df, declared(source) | dict.fromkeys(table.foreign_keys, "foreign_keys"), what)
+    check_columns(rows_df, _columns(table, source), what)
     wrong: dict[str, Column] = {}
     key = F.lit(None).cast("string")
     if table.key is not None:
@@ -119,6 +148,12 @@ def _marked(config: Config, database: Database, table: DatabaseTable) -> DataFra
         wrong[f"{column} is not in {target}"] = F.col(_foreign(column)).isNotNull() & F.col(there).isNull()
     marked_df = marked(rows_df, source, F.col(_ROW), wrong, own)
     return marked_df.drop(_ROW, *(f"{_THERE}{number}" for number in range(len(table.foreign_keys))))
+
+
+def _columns(table: DatabaseTable, source: Source) -> dict[str, str]:
+    """Every column that the configuration names, and where."""
+    key = {} if table.key is None else {table.key: "key"}
+    return declared(source) | dict.fromkeys(table.foreign_keys, "foreign_keys") | key
 
 
 def _keys(config: Config, database: Database, table: DatabaseTable) -> DataFrame:

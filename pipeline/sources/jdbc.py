@@ -28,6 +28,7 @@ _DRIVER = "org.postgresql.Driver"
 def copy_tables(config: Config) -> dict[str, int]:
     """Copy every table with a `dbtable`, each replaced as a whole; how many rows each has. Raises UserError for a
     password that is not set and for what the server says, before the table that stands is replaced."""
+    logging.getLogger("py4j").setLevel(logging.INFO)  # its debug messages hold all that goes to the JVM
     for database in config.databases:
         if database.jdbc is not None:
             _password(database, database.jdbc)

@@ -6,7 +6,7 @@ p(a, b) is the triple (a, p, b), p(a) the triple (a, p, true). A derived fact is
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame
@@ -27,13 +27,14 @@ _NEW = "\0new "
 """Before the name of a predicate: only what the round before has found of it. No predicate begins so."""
 
 
-def derived(triples_df: DataFrame, derive: Derive, limit: int) -> DataFrame:
+def derived(triples_df: DataFrame, derive: Derive, limit: int, declared: Set[str] = frozenset()) -> DataFrame:
     """The triples (head, relation, tail) that the rules add, each once and none of `triples_df`.
 
-    limit: `unfold.max_fanout`. Raises UserError for a predicate that neither the triples nor a rule has, and for a hub.
+    limit: `unfold.max_fanout`; declared: predicates that are known though there may be no fact of them. Raises
+    UserError for a predicate that is not known, and for a hub.
     """
     rules = parse_rules(derive.rules)
-    _check_predicates(triples_df, rules)
+    _check_predicates(triples_df, rules, declared)
     known_df = triples_df.select(*_COLUMNS)
     found: list[DataFrame] = []
     for stratum in strata_of(rules):
@@ -107,10 +108,10 @@ def _triple(atom: Atom) -> Triple:
     return Triple(term(first), Hop(atom.predicate), term(second[0]) if second else TRUE)
 
 
-def _check_predicates(triples_df: DataFrame, rules: Sequence[HornRule]) -> None:
+def _check_predicates(triples_df: DataFrame, rules: Sequence[HornRule], declared: Set[str]) -> None:
     other = F.count_if(F.col("tail") != TRUE).alias("other")
     found = {row["relation"]: row["other"] for row in triples_df.groupBy("relation").agg(other).collect()}
-    heads = {rule.head.predicate for rule in rules}
+    heads = {rule.head.predicate for rule in rules} | declared
     for rule in rules:
         for atom in (rule.head, *rule.body):
             if atom.predicate not in heads | found.keys():

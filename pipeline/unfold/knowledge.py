@@ -8,6 +8,7 @@ from pyspark.sql import types as T
 
 from pipeline.config import Config
 from pipeline.config.data import Rule
+from pipeline.config.horn import parse_rules
 from pipeline.config.paths import hops_of, parse_path
 from pipeline.errors import UserError
 from pipeline.sources import quoted
@@ -41,10 +42,13 @@ def check_paths(config: Config, triples_df: DataFrame | None) -> None:
             "facts, and none is declared"
         )
     degrees = degrees_of(triples_df)
+    # Of what is declared there may be nothing before the cutoff.
+    declared = {rule.head.predicate for rule in parse_rules(config.derive.rules)}
+    declared |= set().union(*(graph.declared() for graph in config.graphs))
     for where, path in wanted:
         for hop in hops_of(path):
-            if hop.relation not in degrees:
-                known = ", ".join(sorted(degrees))
+            if hop.relation not in declared | degrees.keys():
+                known = ", ".join(sorted(declared | degrees.keys()))
                 raise UserError(f"{where}: no relation {hop.relation!r} in the knowledge base; it has: {known}")
     for where, path in wanted:
         check_fanout(triples_df, degrees, path, config.unfold.max_fanout, where)

@@ -21,7 +21,7 @@ from pipeline.layout import Layout
 from pipeline.quarantine import Quarantine
 from pipeline.session import get_session
 from pipeline.sources import bad_rows, good_rows, read_marked
-from pipeline.sources.databases import check_databases
+from pipeline.sources.databases import check_databases, shared_tables
 from pipeline.splits import SUPPORT, entities_with_split
 from pipeline.tables import Tables
 from pipeline.unfold.caps import capped_vectors, shapes
@@ -57,7 +57,7 @@ def run(config: Config) -> None:
     check_writable(Layout.of(config).workdir)
     stage = _Stage(config)
     try:
-        with settings_for(get_session(config)):
+        with settings_for(get_session(config)), shared_tables():
             stage.run()
     finally:
         stage.release()

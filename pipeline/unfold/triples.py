@@ -37,7 +37,8 @@ def read_triples(config: Config) -> Parts:
         weight = F.sum(F.col("weight").cast(_EXACT)).cast("double")  # in any order the same to the bit
         triples_df = both_df.groupBy(*_TRIPLE).agg(weight.alias("weight"))
     if config.derive.rules:
-        more_df = derived(triples_df, config.derive, config.unfold.max_fanout)
+        declared = set().union(*(graph.declared() for graph in config.graphs))
+        more_df = derived(triples_df, config.derive, config.unfold.max_fanout, declared)
         more_df = more_df.withColumn("weight", F.lit(1.0)) if added else more_df
         triples_df = triples_df.unionByName(more_df)
     return triples_df, reduce(DataFrame.unionByName, (bad_df for _, bad_df in [*once, *added]))
