@@ -35,7 +35,7 @@ class _SparkTogether(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
         text = (REPOSITORY / path).read_text(encoding="utf-8")
-        return "spark" if "spark" in text or "quick" in text else path
+        return "spark" if any(fixture in text for fixture in ("spark", "quick")) else path
 
 
 DATABASE = """databases=[{name: any, entity: any, jdbc: {url: "jdbc:postgresql://127.0.0.1/any"},
