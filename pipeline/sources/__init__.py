@@ -11,11 +11,12 @@ a static source).
 
 from pipeline.sources.columns import check_columns, quoted
 from pipeline.sources.files import CORRUPT, read_table
-from pipeline.sources.rows import DEFECT, RAW, bad_rows, good_rows, read_marked, read_source
+from pipeline.sources.rows import DEFECT, FILE, RAW, bad_rows, good_rows, read_marked, read_source
 
 __all__ = [
     "CORRUPT",
     "DEFECT",
+    "FILE",
     "RAW",
     "bad_rows",
     "check_columns",

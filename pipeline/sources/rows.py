@@ -18,10 +18,13 @@ DEFECT = "_defect"
 """Why a row is bad; null for good rows."""
 RAW = "_raw"
 """A row as JSON, as it was read."""
+FILE = "_file"
+"""The file that a row was read from."""
 
 
-def read_marked(config: Config, source: Source) -> DataFrame:
+def read_marked(config: Config, source: Source, with_file: bool = False) -> DataFrame:
     """All rows of a source with `_entity`, `_time`, `_defect` (null for good rows) and `_raw`, before any window.
+    with_file: also `_file`, the URI of the file that a row stands in.
 
     A row is bad where its record is malformed, its entity is missing, its time is missing or no time, or a value
     does not convert to its declared type (`types`; a finite number for number rules and weights). Rows that `where`
@@ -29,7 +32,10 @@ def read_marked(config: Config, source: Source) -> DataFrame:
     (naming those that are), a type or condition that Spark cannot resolve.
     """
     what = name_of(source)
-    rows_df = with_joins(config, source, read_table(config, source))
+    table_df = read_table(config, source)
+    if with_file:
+        table_df = table_df.select("*", F.col("_metadata.file_path").alias(FILE))
+    rows_df = with_joins(config, source, table_df)
     check_columns(rows_df, _declared(source), what)
     converted, defects = _converted(rows_df, source)
     kind = type_of(rows_df, source.entity)
@@ -47,7 +53,7 @@ def read_marked(config: Config, source: Source) -> DataFrame:
     if CORRUPT in rows_df.columns:
         first = {f"malformed {source.format} record": F.col(CORRUPT).isNotNull(), **first}
     defect = F.coalesce(*(F.when(wrong, F.lit(reason)) for reason, wrong in (first | defects).items()))
-    raw = F.to_json(F.struct(*(F.col(quoted(name)) for name in rows_df.columns)))
+    raw = F.to_json(F.struct(*(F.col(quoted(name)) for name in rows_df.columns if name != FILE)))
     columns = {name: F.col(quoted(name)) for name in rows_df.columns}
     for column, value in converted.items():
         root, _, rest = column.partition(".")

@@ -68,14 +68,9 @@ def profile_rows(marked_df: DataFrame, source: Source, config: Config) -> Profil
 
 def check_windows(config: Config, profiles: Mapping[str, Profile]) -> None:
     """Raises UserError where the cutoff leaves no features, or a segment's source no labels."""
-    cutoff, start = config.unfold.cutoff, config.unfold.start
+    check_features(config, profiles)
+    cutoff = config.unfold.cutoff
     timed = [source.name for source in config.sources if source.time is not None]
-    with_rules = [source.name for source in config.sources if source.time is not None and source.rules]
-    if with_rules and not any(profiles[name]["feature_rows"] for name in with_rules):
-        raise UserError(
-            f"unfold.cutoff: no events in [{start or 'the beginning'}, {cutoff}), so no features; "
-            f"{_spans(profiles, with_rules)}: choose a later cutoff"
-        )
     for segment in config.segments:
         name = segment.label.source
         if name in timed and not (profiles[name]["last"] and profiles[name]["last"] >= str(cutoff)):
@@ -83,6 +78,17 @@ def check_windows(config: Config, profiles: Mapping[str, Profile]) -> None:
                 f"unfold.cutoff: segment {segment.name}: no events of source {name} at or after {cutoff}, so no "
                 f"labels; {_spans(profiles, [name])}: choose an earlier cutoff"
             )
+
+
+def check_features(config: Config, profiles: Mapping[str, Profile]) -> None:
+    """Raises UserError where the window holds no event of any source that has a time."""
+    cutoff, start = config.unfold.cutoff, config.unfold.start
+    with_rules = [source.name for source in config.sources if source.time is not None and source.rules]
+    if with_rules and not any(profiles[name]["feature_rows"] for name in with_rules):
+        raise UserError(
+            f"unfold.cutoff: no events in [{start or 'the beginning'}, {cutoff}), so no features; "
+            f"{_spans(profiles, with_rules)}: choose a later cutoff"
+        )
 
 
 def entities_by_field(masks_df: DataFrame, fields: Sequence[Field]) -> tuple[dict[str, int], dict[str, int]]:
