@@ -190,8 +190,15 @@ class Vocabulary(Section):
     max_share: float = Field(default=1.0, gt=0, le=1)
     """Concepts of more than this share of the entities are dropped (exact vocabulary)."""
 
+    ids: Literal["dense", "stable"] = "dense"
+    """Of an exact vocabulary. dense: made anew, 0..V-1 by descending number of entities. stable: concepts of the
+    vocabulary that stands keep their ids, whatever became of them, and new ones come after it, so that a model trained
+    on it can score what is unfolded later. One run with dense makes a new, compact one."""
+
     @model_validator(mode="after")
     def _exact(self) -> Vocabulary:
+        if self.kind == "hashed" and self.ids == "stable":
+            raise ValueError("ids: stable is for the exact vocabulary: a hashed concept has the same id in every run")
         if self.kind == "hashed" and self.max_share < 1:
             raise ValueError("max_share is for the exact vocabulary: a hashed one keeps every concept")
         return self

@@ -44,7 +44,8 @@ def run(config: Config) -> None:
     query = load_csr(shards, "query", settings.max_rows)
     if query.features.shape[0] < shards.manifest.splits["query"].rows:
         logger.warning("evaluate.max_rows: only %d rows of each split are used", query.features.shape[0])
-    predicted = predict(loaded.model, query, shards.tasks)
+    known = query.of_concepts(loaded.spec.vocabulary_size)
+    predicted = predict(loaded.model, known, shards.tasks)
     scores: dict[str, list[TaskScores]] = {MODEL: predicted.tasks}
     thresholds: dict[str, list[float | None]] = {MODEL: _thresholds(loaded.spec)}
     fitted = _baselines(config, layout, shards, query)
@@ -63,7 +64,7 @@ def run(config: Config) -> None:
         "published": settings.published if any(one.kind == "binary" for one in results) else {},
         "baseline_seconds": {name: round(sum(one.seconds for one in of), 1) for name, of in fitted.items()},
     }
-    attention = task_attention(loaded.model, query, shards.tasks, shards.masks())
+    attention = task_attention(loaded.model, known, shards.tasks, shards.masks())
     report = write_report(
         layout, config.run.name, loaded, results, facts, scores, predicted.gates, attention, settings.threshold
     )
@@ -74,7 +75,13 @@ def run(config: Config) -> None:
 
 def _check(spec: ModelSpec, shards: ShardSet) -> None:
     """Raises UserError where the model was trained on another vocabulary or for other segments."""
-    check_vocabulary(spec, shards.vocabulary_hash, shards.folder)
+    check_vocabulary(spec, shards.vocabulary_hash, shards.folder, shards.hash_of_first)
+    if shards.vocabulary_size > spec.vocabulary_size:
+        logger.warning(
+            "%s: the vocabulary has %d concepts more than the model knows; the model does without them",
+            shards.folder,
+            shards.vocabulary_size - spec.vocabulary_size,
+        )
     theirs = [(task.name, task.kind, task.outputs) for task in spec.tasks]
     if theirs != [(task.name, task.kind, task.outputs) for task in shards.tasks]:
         raise UserError(f"{shards.folder}: its segments are not those of the model; run the train stage again")

@@ -9,6 +9,7 @@
     unite.py          both, of all sources
     inputs.py         what the stage unfolds: the rows of all sources
     vocabulary.py     keys -> names and ids
+    stable.py         a vocabulary that keeps its ids from run to run
     vectors.py        associations + vocabulary -> concept vectors
     caps.py           norms of fields, the heaviest concepts of a rule and of an entity
     profile.py        counts for the report

@@ -25,6 +25,7 @@ from pipeline.unfold.caps import capped_vectors, shapes
 from pipeline.unfold.fields import Field, fields_of
 from pipeline.unfold.inputs import Inputs, SourceInputs
 from pipeline.unfold.profile import concepts_by_field, entities_by_field
+from pipeline.unfold.stable import VERSIONS, grown, record_version
 from pipeline.unfold.unite import Associations, settings_for
 from pipeline.unfold.vectors import concept_vectors, merge_ids, with_idf, with_ids
 from pipeline.unfold.vocabulary import (
@@ -84,7 +85,7 @@ class _Stage:
         size = sum(one["kept"] for one in self._facts["concepts"].values())
         self._check_size(size)
         with self._tables.together("vocabulary", "concept_vectors"):
-            numbered_df = self._number(associations.pairs_df, named_df, size)
+            numbered_df, size = self._number(associations.pairs_df, named_df, size)
             self._tick("vocabulary")
             if self._config.unfold.transform == "tfidf":
                 numbered_df = with_idf(numbered_df, self._support(associations.masks_df))
@@ -137,14 +138,14 @@ class _Stage:
         most = math.floor(vocabulary.max_share * masks_df.count()) if vocabulary.max_share < 1 else 2**62
         return vocabulary.min_entities if vocabulary.kind == "exact" else 1, most
 
-    def _number(self, pairs_df: DataFrame, named_df: DataFrame, size: int) -> DataFrame:
-        """Write the vocabulary; entity_id, concept_id, weight of every association that has an id."""
+    def _number(self, pairs_df: DataFrame, named_df: DataFrame, size: int) -> tuple[DataFrame, int]:
+        """Write the vocabulary; entity_id, concept_id, weight of every association that has an id, and how many
+        concepts have one. size: concepts that are frequent enough for one."""
         vocabulary, salt = self._config.unfold.vocabulary, self._config.unfold.salt
         if vocabulary.kind == "exact":
-            self._tables.replace("vocabulary", exact_vocabulary(named_df, size, self._bounds, self._keep))
-            self._check_ids(size)
+            size = self._write_exact(named_df, size)
             ids_df = ids_of(self._tables.read("vocabulary"), self._fields, self._seed)
-            return with_ids(pairs_df, ids_df, size, salt)
+            return with_ids(pairs_df, ids_df, size, salt), size
         self._tables.replace(HASHED, hashed_concepts(named_df, vocabulary.bits))
         hashed_df = self._tables.read(HASHED)
         self._facts["collision_rate"] = collision_rate(hashed_df)
@@ -152,7 +153,26 @@ class _Stage:
         merged_df = self._keep(merge_ids(numbered_df))
         self._tables.replace("vocabulary", hashed_vocabulary(hashed_df, merged_df, vocabulary.bits))
         self._facts["vocabulary_size"] = 2**vocabulary.bits
-        return merged_df
+        return merged_df, size
+
+    def _write_exact(self, named_df: DataFrame, size: int) -> int:
+        """Write an exact vocabulary, whole or as the one before has grown; its size."""
+        ids = self._config.unfold.vocabulary.ids
+        if ids == "stable" and self._tables.exists("vocabulary"):
+            found = grown(self._tables.read("vocabulary"), named_df, self._bounds, self._keep)
+            size = found.size
+            self._tables.replace("vocabulary", found.vocabulary_df)
+            used = self._tables.read("vocabulary").where("entities > 0").groupBy("field").count().collect()
+            for row in used:
+                self._facts["concepts"][row["field"]]["kept"] = row["count"]
+            self._facts["new_concepts"] = found.new
+            self._facts["vanished_concepts"] = size - sum(row["count"] for row in used)
+        else:
+            self._tables.replace("vocabulary", exact_vocabulary(named_df, size, self._bounds, self._keep))
+        self._check_ids(size)
+        if ids == "stable" or self._tables.exists(VERSIONS):
+            self._facts["vocabulary_version"] = record_version(self._tables, ids)
+        return size
 
     def _capped(self, numbered_df: DataFrame, size: int) -> DataFrame:
         vocabulary_df = self._tables.read("vocabulary")

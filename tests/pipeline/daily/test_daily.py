@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pyspark.sql import SparkSession
 
 from pipeline import daily, summary, unfold
 from pipeline.config import Config, load_config
+from pipeline.daily import stage
 from pipeline.layout import Layout
 from pipeline.tables import Tables
 from tests.pipeline.daily.helpers import CUTOFF, SETTINGS, bytes_of, sections, write_events
@@ -48,6 +50,16 @@ def made(folder: Path, workdir: str, **unfold: Any) -> Config:
     return load_config([path], SETTINGS)
 
 
+def dies_at(point: str) -> Callable[[str], None]:
+    """A process that ends at a point; make daily kills real ones."""
+
+    def fault_point(name: str) -> None:
+        if name == point:
+            raise KeyboardInterrupt
+
+    return fault_point
+
+
 def days_kept(config: Config, spark: SparkSession) -> list[str]:
     """The partial aggregates, every one of them to the bit."""
     return sorted(repr(row) for row in Tables(config, spark).read("daily_associations").collect())
@@ -58,7 +70,7 @@ def days_of_last_run(config: Config) -> list[list[str]]:
     return [[day[-5:] for day in facts[name]] for name in ("days", "late")]
 
 
-def test_days_in_any_order_twice_and_late_make_the_vectors_that_all_events_make(spark, tmp_path):
+def test_days_in_any_order_twice_killed_and_late_make_the_vectors_that_all_events_make(spark, tmp_path, monkeypatch):
     draw = random.Random(3)
     write_events(tmp_path, "1", events(draw, range(-40, -20, 7), 30))
     write_events(tmp_path, "2", [*events(draw, range(-4, 0), 60), BAD])
@@ -66,7 +78,13 @@ def test_days_in_any_order_twice_and_late_make_the_vectors_that_all_events_make(
     config = made(tmp_path, "days", transform="none")
     daily.run(config, "2026-02-27", "2026-02-28", vectors=False)
     assert days_of_last_run(config) == [["02-27", "02-28"], []]
-    daily.run(config, "2026-02-28", "2026-02-28", vectors=False)
+    before = days_kept(config, spark)
+    for point in ("daily:before-day:2026-02-28", "daily:after-day:2026-02-28"):
+        monkeypatch.setattr(stage, "fault_point", dies_at(point))
+        with pytest.raises(KeyboardInterrupt):
+            daily.run(config, "2026-02-28", "2026-02-28", vectors=False)
+        assert days_kept(config, spark) == before
+    monkeypatch.undo()
     late = events(draw, range(-2, -1), 9)
     write_events(tmp_path, "4", late)
     daily.run(config)
