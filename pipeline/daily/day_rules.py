@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from pipeline.config import Config
 from pipeline.config.data import Rule, Source
 from pipeline.errors import UserError
-from pipeline.sources import quoted
+from pipeline.sources import quoted, read_table
 from pipeline.unfold.fields import Field
 
 FORMAT = 1
@@ -87,12 +87,14 @@ def with_day(rows_df: DataFrame, source: Source) -> DataFrame:
 
 
 def fingerprint_of(config: Config, triples_df: DataFrame | None) -> str:
-    """Of all that a day's rows depend on besides its events: rules, how sources are read, the knowledge base."""
+    """Of all that a day's rows depend on besides its events: rules, how sources are read, what is in joined tables and
+    in the knowledge base."""
     sources = []
     for source in dated_sources(config):
         content = source.model_dump(mode="json", exclude={"path", "rules"})
         rules = [rule.model_dump(mode="json", exclude=_AT_ASSEMBLY) for rule in source.rules]
-        sources.append({**content, "rules": sorted(rules, key=lambda rule: rule["name"])})
+        joined = [_content(read_table(config, join)) for join in source.join]
+        sources.append({**content, "rules": sorted(rules, key=lambda rule: rule["name"]), "joined": joined})
     known = _content(triples_df) if triples_df is not None and needs_triples(dated_sources(config)) else None
     text = json.dumps({"format": FORMAT, "sources": sources, "knowledge_base": known}, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
@@ -102,8 +104,9 @@ def needs_triples(sources: Sequence[Source]) -> bool:
     return any(rule.kind in ("path", "sparql") for source in sources for rule in source.rules)
 
 
-def _content(triples_df: DataFrame) -> list[int]:
-    row = triples_df.agg(F.count("*"), F.sum(F.xxhash64("head", "relation", "tail"))).first()
+def _content(table_df: DataFrame) -> list[int]:
+    """How many rows a table has, and the sum of their hashes (modulo 2^64)."""
+    row = table_df.agg(F.count("*"), F.sum(F.xxhash64(F.to_json(F.struct("*"))))).first()
     assert row is not None
     return [row[0], row[1] or 0]
 

@@ -106,7 +106,8 @@ class Files:
         try:
             counts = found_df.where("bad > 0").select(F.sum("bad")).first()
             bad = counts[0] if counts is not None else None
-            self._write_bad(source, marked_df if bad else None, changed | gone)
+            if bad or (changed | gone) & set(known):
+                self._write_bad(source, marked_df if bad else None, changed | gone)
             self._write(source, found_df.drop("bad"), changed | gone)
         finally:
             found_df.unpersist()

@@ -54,12 +54,18 @@ def days_to_unfold(
     """All days to unfold, ascending, and those of them that are late: unfolded before, and other events now.
 
     asked: those of --from/--to, unfolded whatever was unfolded before; None: all days with events before the cutoff
-    (and not before unfold.start) that never were. A day whose events are all gone keeps what it has (raw
-    events need not be kept for ever), unless it is asked for.
+    (and not before unfold.start) that never were. A day that has fewer events now keeps what it has (raw events need
+    not be kept for ever), unless it is asked for.
     """
-    late = {day for day, events in known.items() if day in runs and runs[day].events != events}
+    fewer = days_with_fewer(known, runs)
+    late = {day for day, events in known.items() if day in runs and runs[day].events != events} - fewer
     new = [day for day in _within(config, known) if day not in runs] if asked is None else asked
     return sorted({*new, *late}), sorted(late)
+
+
+def days_with_fewer(known: Mapping[str, Events], runs: Mapping[str, DayRun]) -> set[str]:
+    """The days of which fewer events are there now than were unfolded."""
+    return {day for day, run in runs.items() if known.get(day, Events(0, 0)).rows < run.events.rows}
 
 
 def days_of_window(config: Config, known: Mapping[str, Events], runs: Mapping[str, DayRun]) -> list[str]:

@@ -52,6 +52,13 @@ def run(config: Config, first: str | None = None, last: str | None = None, vecto
         fault_point("daily:after-files")
         known, done = files.by_day(), record.read()
         days, late = runs.days_to_unfold(config, known, done, asked)
+        fewer = sorted(runs.days_with_fewer(known, done) - set(days))
+        if fewer:
+            logger.warning(
+                "%d days have fewer events now than when they were unfolded, and keep what they have: %s%s; --from "
+                "and --to unfold them from what is there",
+                *(len(fewer), ", ".join(fewer[:5]), ", …" if len(fewer) > 5 else ""),
+            )
         needed = runs.days_of_window(config, known, done)
         if vectors:
             runs.check_days(needed, known, done, days, rules)
@@ -60,7 +67,8 @@ def run(config: Config, first: str | None = None, last: str | None = None, vecto
             record.write({day: known.get(day, Events(0, 0)) for day in some}, rules)
             fault_point(f"daily:after-record:{some[-1]}")
         seconds = round(time.monotonic() - started, 1)
-        summary.write(Layout.of(config), "daily", {"days": days, "late": late, "files_read": read, "seconds": seconds})
+        facts = {"days": days, "late": late, "fewer": fewer, "files_read": read, "seconds": seconds}
+        summary.write(Layout.of(config), "daily", facts)
         logger.info("unfolded %d days (%d late) from %d new files in %.1f s", len(days), len(late), read, seconds)
         if vectors:
             needed = runs.days_of_window(config, known, record.read())

@@ -10,7 +10,7 @@ from pipeline import daily
 from pipeline.config import Config
 from pipeline.daily.day_rules import fingerprint_of
 from pipeline.daily.files import Events
-from pipeline.daily.runs import DayRun, check_days, days_of_window, days_to_unfold, span
+from pipeline.daily.runs import DayRun, check_days, days_of_window, days_to_unfold, days_with_fewer, span
 from pipeline.errors import UserError
 from tests.pipeline.unfold.helpers import event_source
 
@@ -39,10 +39,13 @@ def test_days_that_are_asked_for_are_unfolded_again_and_late_ones_besides(config
     assert days_to_unfold(configured(), KNOWN, DONE, asked) == ([*asked, "2026-02-26"], ["2026-02-26"])
 
 
-def test_a_day_whose_events_are_gone_keeps_what_it_has(configured):
-    known = {day: events for day, events in KNOWN.items() if day != "2026-02-25"}
+@pytest.mark.parametrize("left", [{}, {"2026-02-25": Events(4, 6)}])
+def test_a_day_that_has_fewer_events_than_before_keeps_what_it_has(configured, left):
+    known = {day: events for day, events in KNOWN.items() if day != "2026-02-25"} | left
+    assert days_with_fewer(known, DONE) == {"2026-02-25"}
     assert "2026-02-25" not in days_to_unfold(configured(), known, DONE, None)[0]
     assert "2026-02-25" in days_of_window(configured(), known, DONE)
+    assert "2026-02-25" in days_to_unfold(configured(), known, DONE, ["2026-02-25"])[0]
 
 
 def test_the_window_ends_before_the_cutoff_and_begins_with_the_start_or_the_longest_window(configured):
