@@ -12,20 +12,24 @@ _BUCKETS = 2**52
 """A double holds every integer up to 2^53, so bucket / _BUCKETS is exact."""
 
 
-def with_split(rows_df: DataFrame, split: Split, query_df: DataFrame | None = None) -> DataFrame:
-    """Add `split` (support, validation or query) to rows with an `entity_id`.
+def with_split(
+    rows_df: DataFrame, split: Split, query_df: DataFrame | None = None, entity: Column | None = None
+) -> DataFrame:
+    """Add `split` (support, validation or query) to rows with an `entity_id`, by `entity` where that is an example's
+    (see examples.py).
 
     `query_df` (entity_id, distinct; see `query_entities`) is the query split that the data brings along
     (`split.by`); the hash then only parts validation from support.
     """
+    entity = F.col("entity_id") if entity is None else entity
     if split.by is None:
-        return rows_df.withColumn("split", split_of(F.col("entity_id"), split))
+        return rows_df.withColumn("split", split_of(entity, split))
     if query_df is None:
         raise ValueError("split.by is set: with_split needs query_df, from query_entities")
-    marked_df = query_df.select("entity_id", F.lit(True).alias("_query"))
-    rest = F.when(uniform(F.col("entity_id"), split.seed) < split.validation, VALIDATION).otherwise(SUPPORT)
-    joined_df = rows_df.join(marked_df, "entity_id", "left")
-    return joined_df.withColumn("split", F.when(F.col("_query"), QUERY).otherwise(rest)).drop("_query")
+    marked_df = query_df.select(F.col("entity_id").alias("_known"), F.lit(True).alias("_query"))
+    rest = F.when(uniform(entity, split.seed) < split.validation, VALIDATION).otherwise(SUPPORT)
+    joined_df = rows_df.join(marked_df, entity == F.col("_known"), "left")
+    return joined_df.withColumn("split", F.when(F.col("_query"), QUERY).otherwise(rest)).drop("_query", "_known")
 
 
 def split_of(entity: Column, split: Split) -> Column:

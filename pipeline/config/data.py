@@ -209,6 +209,9 @@ class Unfold(Section):
     """Features come from [start, cutoff); none: from the first event on."""
     cutoff: Instant | None = None
     """Features are before, labels from the cutoff on; none only where every source is static."""
+    cutoffs: list[Instant] = []
+    """Several cutoffs in place of `cutoff`, which is then the latest: a row for each entity and cutoff, with the id
+    `entity@2026-03-01T00:00:00`, features before it and labels from it on (pipeline/examples.py)."""
     horizon_days: float = Field(default=7, gt=0)
     """Labels come from [cutoff, cutoff + horizon)."""
     transform: Literal["none", "log1p", "tfidf"] = "log1p"
@@ -225,6 +228,17 @@ class Unfold(Section):
     salt: int = Field(default=8, ge=1)
     """A vocabulary too large to be sent to every executor is joined with this many salts, so that a concept which
     everyone has does not hold a task up."""
+
+    @model_validator(mode="after")
+    def _several_cutoffs(self) -> Unfold:
+        if not self.cutoffs:
+            return self
+        if list(self.cutoffs) != sorted(set(self.cutoffs)):
+            raise ValueError("unfold.cutoffs: each once, in the order of time")
+        if self.cutoff not in (None, self.cutoffs[-1]):
+            raise ValueError("unfold.cutoffs stands in place of unfold.cutoff: give one of them")
+        object.__setattr__(self, "cutoff", self.cutoffs[-1])
+        return self
 
 
 class Label(Section):

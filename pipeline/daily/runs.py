@@ -114,6 +114,8 @@ def condition(days: Iterable[str]) -> str:
 
 def check_boundaries(config: Config) -> None:
     """Raises UserError where a window does not begin and end with a day."""
+    if config.unfold.cutoffs:
+        raise UserError("unfold.cutoffs: days are put together at one cutoff; use the unfold stage for several")
     for name in ("start", "cutoff"):
         instant = getattr(config.unfold, name)
         if instant is not None and not instant.endswith(" 00:00:00"):

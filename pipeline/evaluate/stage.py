@@ -23,6 +23,7 @@ from pipeline.evaluate.oracle import read_truth
 from pipeline.evaluate.predict import TaskScores, predict
 from pipeline.evaluate.report import finite, write_report
 from pipeline.evaluate.results import MODEL, OF_SCORES, ORACLE, SegmentResult, measure, segment_result, summarise
+from pipeline.examples import entity_of_id
 from pipeline.layout import Layout
 from pipeline.modelfolder import ModelSpec, check_vocabulary, load_model
 from pipeline.shards import manifest as m
@@ -55,7 +56,8 @@ def run(config: Config) -> None:
         ]
         thresholds[name] = [one.threshold for one in of_tasks]
     if settings.oracle is not None:
-        truth = read_truth(Path(layout.resolve(settings.oracle)), query.entity_ids, [t.name for t in shards.tasks])
+        entities = [entity_of_id(example, config.unfold) for example in query.entity_ids]
+        truth = read_truth(Path(layout.resolve(settings.oracle)), entities, [task.name for task in shards.tasks])
         scores[ORACLE] = _oracle_scores(predicted.tasks, truth)
         thresholds[ORACLE] = [None] * len(shards.tasks)
     results = _results(shards, scores, thresholds, summary.read(layout, "score"))

@@ -15,6 +15,7 @@ from pipeline import summary
 from pipeline.config import Config
 from pipeline.environment import check_writable
 from pipeline.errors import UserError
+from pipeline.examples import entity_of
 from pipeline.faults import fault_point
 from pipeline.layout import Layout
 from pipeline.session import get_session
@@ -205,7 +206,8 @@ class _Stage:
             rows_df = read_source(self._config, source)
             check_columns(rows_df, {split.by.column: "align.split.by"}, f"source {source.name}")
             query_df = query_entities(rows_df, split)
-        split_df = with_split(entities_df.select("entity_id"), split, query_df)
+        entity = entity_of(F.col("entity_id"), self._config.unfold)
+        split_df = with_split(entities_df.select("entity_id"), split, query_df, entity)
         return self._keep(split_df.where(F.col("split") == SUPPORT).select("entity_id"))
 
     def _profile(self, masks_df: DataFrame) -> None:
@@ -251,6 +253,6 @@ def check_config(config: Config) -> None:
     for source in config.sources:
         if source.time is not None and config.unfold.cutoff is None:
             raise UserError(f"source {source.name} has a time, so unfold.cutoff is needed")
-    start, cutoff = config.unfold.start, config.unfold.cutoff
-    if start is not None and cutoff is not None and start >= cutoff:
+    start, cutoff = config.unfold.start, min([*config.unfold.cutoffs, config.unfold.cutoff or ""])
+    if start is not None and cutoff and start >= cutoff:
         raise UserError(f"unfold.start {start} is not before unfold.cutoff {cutoff}")
