@@ -13,7 +13,7 @@ from pipeline.config import Config
 from pipeline.config.names import days_of
 from pipeline.daily import partials
 from pipeline.daily.day_rules import dated_sources
-from pipeline.daily.files import Files
+from pipeline.daily.files import Files, is_any_day
 from pipeline.session import get_session
 from pipeline.sources import bad_rows, good_rows, read_marked
 from pipeline.tables import Tables
@@ -80,7 +80,7 @@ class DayInputs:
 def _days_exploded(config: Config, days: Sequence[str], fields: Sequence[Field]) -> DataFrame:
     """entity_id, field, weight, value, exact (see associations.weighed_pairs) of these days and fields."""
     daily_df = Tables(config, get_session(config)).read(partials.TABLE, "the daily")
-    rows_df = daily_df.where(F.col("day").isin(list(days)))
+    rows_df = daily_df.where(is_any_day(F.col("day"), days))
     places = [part for name, own in _by_rule(fields).items() for part in (F.lit(name), _places(config, own))]
     rows_df = rows_df.select("*", F.inline(F.create_map(*places)[F.col("rule")])).where("day >= begin")
     ends = F.datediff(F.lit(config.unfold.cutoff).cast("date"), F.col("day"))

@@ -66,13 +66,13 @@ class Files:
 
     def rows_of(self, source: Source, days: Sequence[str]) -> DataFrame | None:
         """The good rows of these days, from the files that have any; None where none has."""
-        known_df = self._known().where((F.col("source") == source.name) & F.col("day").isin(list(days)))
+        known_df = self._known().where((F.col("source") == source.name) & is_any_day(F.col("day"), days))
         files = sorted(row["file"] for row in known_df.select("file").distinct().collect())
         if not files:
             return None
         marked_df = read_marked(self._config, source, with_file=True).where(F.col(FILE).isin(files))
         good_df = marked_df.where(F.col(DEFECT).isNull()).drop(DEFECT, RAW, FILE)
-        return good_df.where(F.to_date("_time").isin(list(days)))
+        return good_df.where(is_any_day(F.to_date("_time"), days))
 
     def counts(self, source: Source) -> DataFrame:
         """day, rows, first, last of a source, one row a day."""
@@ -141,6 +141,11 @@ class Files:
             parts.append(here_df.where(~F.col("file").isin(sorted(stale))))
         bad_df = parts[0] if len(parts) == 1 else parts[0].unionByName(parts[1])
         self._tables.replace_where(BAD, bad_df, f"source = '{source.name}'", ["source"])
+
+
+def is_any_day(column: Column, days: Sequence[str]) -> Column:
+    """Whether a date is one of these days: dates are compared, not their text, so that partitions can be pruned."""
+    return column.isin([F.lit(day).cast("date") for day in days])
 
 
 def _looked_at(marked_df: DataFrame, source: Source, states: Mapping[str, _State]) -> DataFrame:
