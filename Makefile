@@ -109,7 +109,7 @@ test: setup ## Run the tests (TESTS=tests/pipeline for a part): under 15 minutes
 CASES ?= 10000
 cutoff-check: setup ## No feature sees its future: CASES=10000 generated entities, every rule, window and aggregate
 	@OMP_NUM_THREADS=1 CUTOFF_CASES=$(CASES) $(PYTHON) -m pytest -v --timeout=0 \
-	    tests/pipeline/unfold/test_cutoff.py -k by_no_aggregate
+	    tests/pipeline/unfold/test_cutoff.py tests/pipeline/unfold/test_examples.py -k "by_no_aggregate or cutoff_alone"
 
 .PHONY: sparql-check
 QUERIES ?= 5000

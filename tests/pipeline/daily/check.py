@@ -145,7 +145,12 @@ def check(entities: int, print_: Print) -> bool:
         last = FIRST + timedelta(days=DAYS)
         simulate.run(configured(path, folder / "simulated", last))
         by_day = run_days(path, folder / "days", print_)
-        at_once, whole = (configured(path, folder / name, last) for name in ("at_once", "whole"))
+        at_once, backwards, whole = (
+            configured(path, folder / name, last) for name in ("at_once", "backwards", "whole")
+        )
+        for number in reversed(range(DAYS)):
+            day = (FIRST + timedelta(days=number)).isoformat()
+            daily.run(backwards, day, day, vectors=number == 0)
         started = time.monotonic()
         daily.run(at_once)
         print_(f"all {DAYS} days at once: {time.monotonic() - started:.1f} s")
@@ -156,6 +161,7 @@ def check(entities: int, print_: Print) -> bool:
         good = True
         for other, leave_out, what in (
             (at_once, "none", "all days unfolded at once"),
+            (backwards, "none", "the days from the last to the first"),
             (whole, "decayed", "the ordinary stage, but for decaying weights"),
         ):
             ours, theirs = ("\n".join(bytes_of(one, spark, leave_out)).encode() for one in (by_day, other))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.pipeline.align.helpers import hits_by_entity, make_segment
 from tests.pipeline.unfold import cutoff_cases
 from tests.pipeline.unfold.helpers import CUTOFF, SETTINGS, event_source, unfolded, write_json
 
+CASES = int(os.environ.get("CUTOFF_CASES", "0"))
 CUTOFFS = ["2026-02-25 12:00:00", "2026-03-01 00:00:00"]
 RULES: list[dict[str, Any]] = [
     {"name": "item", "kind": "field", "column": "item", "windows": ["3d", "30d"]},
@@ -27,19 +29,24 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
-def test_an_example_has_what_its_entity_has_at_that_cutoff_alone(spark, tmp_path, make_config):
-    past, future = cutoff_cases.events(40, seed=5)
-    types = {"value": "double", "tags": "array<string>"}
-    rows = [{name: value for name, value in row.items() if name != "scores"} for row in [*past, *future]]
+@pytest.mark.parametrize("rules", cutoff_cases.rules_by_kind() if CASES else [RULES])
+def test_an_example_has_what_its_entity_has_at_that_cutoff_alone(spark, tmp_path, make_config, rules):
+    """`make cutoff-check CASES=10000` asks more cases, and all rules."""
+    past, future = cutoff_cases.events(CASES or 40, seed=5)
+    types = {"value": "double", "tags": "array<string>", "scores": "map<string,double>"}
     profile = write_json(tmp_path, "profile", [{"user": "u0@home", "age": 3}])
     sources = [
-        event_source(write_json(tmp_path, "events", rows), RULES, types=types),
+        event_source(write_json(tmp_path, "events", [*past, *future]), rules, types=types),
         {"name": "profile", "format": "json", "path": profile, "entity": "user"}
         | {"rules": [{"name": "age", "kind": "field", "column": "age"}]},
     ]
+    more: dict[str, Any] = {"sources": sources}
+    if CASES:
+        triples = [dict(zip(("head", "relation", "tail"), triple, strict=True)) for triple in cutoff_cases.TRIPLES]
+        more["knowledge_base"] = {"format": "json", "path": write_json(tmp_path, "triples", triples)}
 
     def at(**unfold: Any) -> dict[str, dict[str, float]]:
-        return unfolded(make_config(*SETTINGS, sources=sources, unfold=unfold), spark)
+        return unfolded(make_config(*SETTINGS, unfold=unfold, **more), spark)
 
     alone = {
         f"{entity}@{cutoff.replace(' ', 'T')}": vector
