@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 from pipeline import daily, summary, unfold
 from pipeline.config import Config, load_config
 from pipeline.daily import stage
+from pipeline.errors import UserError
 from pipeline.layout import Layout
 from pipeline.tables import Tables
 from tests.pipeline.daily.helpers import CUTOFF, SETTINGS, bytes_of, sections, write_events
@@ -44,9 +45,9 @@ def events(draw: random.Random, days: range, count: int) -> list[dict[str, Any]]
     return found
 
 
-def made(folder: Path, workdir: str, **unfold: Any) -> Config:
+def made(folder: Path, workdir: str, rules: list[dict[str, Any]] = RULES, **unfold: Any) -> Config:
     path = folder / f"{workdir}.yaml"
-    path.write_text(yaml.safe_dump(sections(folder, RULES, workdir, **unfold)), encoding="utf-8")
+    path.write_text(yaml.safe_dump(sections(folder, rules, workdir, **unfold)), encoding="utf-8")
     return load_config([path], SETTINGS)
 
 
@@ -103,3 +104,14 @@ def test_days_in_any_order_twice_killed_and_late_make_the_vectors_that_all_event
     assert {name: facts[name] for name in FACTS} == {name: expected[name] for name in FACTS}
     for source, profile in expected["sources"].items():
         assert facts["sources"][source] == profile | {"excess_rows": facts["sources"][source]["excess_rows"]}
+
+    write_events(tmp_path, "4", late)  # the same rows at another time
+    daily.run(config, vectors=False)
+    assert days_of_last_run(config) == [[], []]
+    with pytest.raises(UserError, match="days from 2026-01-20 to 2026-02-28 are unfolded by other rules"):
+        daily.run(made(tmp_path, "days", [RULES[1] | {"weight": None}]))
+    (tmp_path / "events" / "4.jsonl").unlink()
+    daily.run(config, vectors=False)
+    assert days_of_last_run(config) == [[], []]
+    assert summary.read(Layout.of(config), "daily")["fewer"] == ["2026-02-27"]
+    assert days_kept(config, spark) == days_kept(at_once, spark)
