@@ -7,7 +7,6 @@ are no examples, as the model sees the answer.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -29,15 +28,3 @@ def auxiliary_loss(logits: Tensor, visible: Batch, hidden: HiddenConcepts) -> Te
     positive = logits[hidden.rows[targets], hidden.concept_ids[targets]]
     examples = logits.numel() - seen.sum()
     return (F.softplus(counted).sum() - positive.sum()) / examples.clamp(min=1)
-
-
-def auxiliary_targets(visible: Batch, hidden: HiddenConcepts, concepts: int) -> tuple[Tensor, Tensor]:
-    """(targets [rows, concepts] float32, counted [rows, concepts] bool): the same examples written out."""
-    device = visible.concept_ids.device
-    targets = torch.zeros(visible.rows, concepts, device=device)
-    is_target = hidden.concept_ids < concepts
-    targets[hidden.rows[is_target], hidden.concept_ids[is_target]] = 1
-    counted = torch.ones(visible.rows, concepts, dtype=torch.bool, device=device)
-    seen = visible.concept_ids < concepts
-    counted[visible.row_of_entry()[seen], visible.concept_ids[seen]] = False
-    return targets, counted

@@ -46,12 +46,6 @@ class ExpertMixture(MaskedModel):
     shared: SharedOutputs | None
     towers: Towers
 
-    def forward_all(self, batch: Batch) -> Tensor:
-        """[rows, heads]: every task of every row, whatever pairs the batch names; heads in task order."""
-        hits = find_hits(batch, self.masks, None)
-        x, linear = self.inputs(batch, hits)
-        return self._all_heads(batch.rows, hits, x, self._tower_input(self.experts(x), x), linear)
-
     @torch.no_grad()
     def gate_weights(self, batch: Batch) -> Tensor:
         """[rows, experts, tasks]: what share each expert has in each task for the unmasked rows."""

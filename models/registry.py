@@ -73,16 +73,7 @@ def setting_types(name: str) -> dict[str, Any]:
 
     A constructor with `**common` passes those on, so the settings of the class above are the model's too.
     """
-    return {parameter.name: kind for parameter, kind in _settings(name)}
-
-
-def setting_defaults(name: str) -> dict[str, Any]:
-    """The model's settings and their default values."""
-    return {parameter.name: parameter.default for parameter, _ in _settings(name)}
-
-
-def _settings(name: str) -> list[tuple[inspect.Parameter, Any]]:
-    found: dict[str, tuple[inspect.Parameter, Any]] = {}
+    found: dict[str, Any] = {}
     for kind in MODELS[name].__mro__:
         if "__init__" not in vars(kind):
             continue
@@ -91,10 +82,10 @@ def _settings(name: str) -> list[tuple[inspect.Parameter, Any]]:
         parameters = inspect.signature(constructor).parameters.values()
         for parameter in parameters:
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-                found.setdefault(parameter.name, (parameter, hints[parameter.name]))
+                found.setdefault(parameter.name, hints[parameter.name])
         if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
             break
-    return list(found.values())
+    return found
 
 
 def _fits(value: Any, kind: Any) -> bool:

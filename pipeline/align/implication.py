@@ -57,19 +57,6 @@ def carriers_by_label(
     )
 
 
-def implying_concepts(
-    vectors_df: DataFrame,
-    pairs_df: DataFrame,
-    segments: Sequence[Segment],
-    counts: Sequence[Mapping[str, Counts]],
-    alpha: float,
-    vocabulary_size: int,
-) -> DataFrame:
-    """`implying` from the vectors and pairs of `carriers_by_label`."""
-    by_concept_df = carriers_by_label(vectors_df, pairs_df, segments, counts)
-    return implying(by_concept_df, segments, counts, alpha, vocabulary_size)
-
-
 def implying(
     by_concept_df: DataFrame,
     segments: Sequence[Segment],

@@ -69,6 +69,11 @@ class Train(Section):
     field_scale: float = Field(default=0.0, ge=0)
     """Deviation of a random vector that the embeddings of a field's concepts share at the start, added to the above;
     it pays where a missing field tells something."""
+    linear_start: Literal["zero", "logistic"] = "zero"
+    """logistic: the linear term (the model's linear_term) starts from each task's own logistic regression, fitted to
+    its optimum on the support with its penalty chosen on validation."""
+    linear_rate: float = Field(default=1.0, ge=0)
+    """The learning rate of the linear term is this many times that of the rest; 0: it stays as it starts."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 on a GPU that has it, float32 elsewhere."""
     patience: int | None = Field(default=None, ge=1)

@@ -19,14 +19,15 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from models.task import Task
-from pipeline.evaluate import linear, trees
-from pipeline.evaluate.views import View, side_of
+from pipeline.evaluate import trees
+from pipeline.linear import fit, fit_linear
+from pipeline.linear.views import View, side_of
 from pipeline.shards.batches import Matrix
 from pipeline.thresholds import Objective, choose_threshold
 
 logger = logging.getLogger(__name__)
 
-SETTINGS = {"logistic_regression": linear.SETTINGS, "lightgbm": trees.SETTINGS}
+SETTINGS = {"logistic_regression": fit.SETTINGS, "lightgbm": trees.SETTINGS}
 _SECONDS_BETWEEN_LINES = 15.0
 
 
@@ -97,7 +98,9 @@ def _fit(splits: Splits, name: str, task_id: int, objective: Objective, own: thr
         on_validation, on_query, rounds = own.trees.fit(view, unmasked)
         chosen = {"rounds": float(rounds[0])}
     else:
-        on_validation, on_query, chosen = linear.fit_linear(view)
+        fitted = fit_linear(view.kind, view.classes, view.support, view.validation)
+        on_validation, on_query = fitted.scores(view.validation.features), fitted.scores(view.query.features)
+        chosen = {"C": fitted.strength}
     threshold = float("nan")
     if view.kind == "binary":
         threshold = choose_threshold(view.validation.labels, on_validation, objective)

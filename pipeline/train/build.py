@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,13 +12,15 @@ from torch import nn
 
 from models.ensemble import members_of
 from models.initial import field_vectors
+from models.masked import MaskedModel
 from models.registry import build_model, check_settings, setting_types
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.shards.dataset import ShardSet
 from pipeline.train.context import Context
+from pipeline.train.linear_start import fit_tasks, start_linear
 from pipeline.train.space import chains_of
-from pipeline.train.start import LabelStatistics, concept_embeddings
+from pipeline.train.start import SAMPLE_ROWS, LabelStatistics, concept_embeddings
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +65,13 @@ def check_model(config: Config) -> None:
         check_settings(config.model.name, config.model.settings)
     except ValueError as error:
         raise UserError(f"model: {error}") from None
+    if config.train.linear_start == "logistic":
+        if not config.model.settings.get("linear_term"):
+            raise UserError("train.linear_start: logistic needs a linear term: set model.settings.linear_term: true")
+        if config.chains:
+            raise UserError(
+                "train.linear_start: logistic fits every segment by itself and knows no chains: leave it out"
+            )
 
 
 def is_sparse(config: Config, vocabulary_size: int) -> bool:
@@ -98,9 +108,20 @@ def start_model(context: Context, statistics: LabelStatistics) -> nn.Module:
         if config.train.embedding_start == "correspondence" or config.train.field_scale:
             for number, member in enumerate(members_of(model)):
                 _start_embeddings(member, context, number)
+        if config.train.linear_start == "logistic":
+            _start_linear_terms(members_of(model), context, statistics)
     model.to(context.device)
     world.broadcast_([parameter.detach() for parameter in model.parameters()])
     return model
+
+
+def _start_linear_terms(members: Sequence[nn.Module], context: Context, statistics: LabelStatistics) -> None:
+    """The same start for all: they differ in the rest."""
+    offset = float(members[0].norm_offset)  # type: ignore[arg-type]
+    fitted = fit_tasks(context.shards, offset, SAMPLE_ROWS, context.settings.threads)
+    for member in members:
+        assert isinstance(member, MaskedModel)
+        start_linear(member, fitted, statistics)
 
 
 @torch.no_grad()

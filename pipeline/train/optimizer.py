@@ -22,20 +22,22 @@ class Optimizer:
 
     Weight decay acts on all but embeddings, biases and norms. RowAdam, for parameters in `sparse`, moves only
     the rows that a batch touched; on those it is Adam (Kingma and Ba 2015), without decay. Embeddings have
-    `settings.embedding_rate` times the learning rate.
+    `settings.embedding_rate` times the learning rate, linear terms `settings.linear_rate` times.
     """
 
     def __init__(self, model: nn.Module, sparse: Iterable[str], settings: Train, total_steps: int) -> None:
         parameters = dict(model.named_parameters())
         rows = set(sparse)
         undecayed = undecayed_names(model)
-        embeddings = {name for name in parameters if "embedding" in name.lower()}
-        slow = {"weight_decay": 0.0, "share": settings.embedding_rate}
+        shares = {name: _share(name, settings) for name in parameters}
         dense = [name for name in parameters if name not in rows]
         groups: list[dict[str, Any]] = [
-            {"params": [parameters[n] for n in dense if n not in undecayed]},
-            {"params": [parameters[n] for n in dense if n in undecayed - embeddings], "weight_decay": 0.0},
-            {"params": [parameters[n] for n in dense if n in embeddings], **slow},
+            {
+                "params": [parameters[n] for n in dense if (n in undecayed, shares[n]) == kind],
+                "share": kind[1],
+                **({"weight_decay": 0.0} if kind[0] else {}),
+            }
+            for kind in sorted({(name in undecayed, shares[name]) for name in dense})
         ]
         self._names: dict[Tensor, str] = {parameter: name for name, parameter in parameters.items()}
         self._peak = settings.learning_rate
@@ -43,7 +45,7 @@ class Optimizer:
         self._total_steps = total_steps
         self._optimizers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(
-                [group for group in groups if group["params"]],
+                groups,
                 lr=self._peak,
                 weight_decay=settings.weight_decay,
                 eps=_EPS,
@@ -51,11 +53,8 @@ class Optimizer:
             )
         ]
         if rows:
-            sparse_groups: list[dict[str, Any]] = [
-                {"params": [parameters[n] for n in sorted(rows - embeddings)]},
-                {"params": [parameters[n] for n in sorted(rows & embeddings)], "share": settings.embedding_rate},
-            ]
-            self._optimizers.append(RowAdam([group for group in sparse_groups if group["params"]], lr=self._peak))
+            sparse_groups = [{"params": [parameters[n]], "share": shares[n]} for n in sorted(rows)]
+            self._optimizers.append(RowAdam(sparse_groups, lr=self._peak))
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up to the peak, then half a cosine down to zero after the last step. `step` counts from 0."""
@@ -69,7 +68,7 @@ class Optimizer:
         rate = self.learning_rate(step)
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = rate * group.get("share", 1.0)
+                group["lr"] = rate * group["share"]
                 if isinstance(optimizer, RowAdam):
                     # AdamW adds eps to the bias-corrected root, RowAdam to the plain one: this makes them agree.
                     group["eps"] = _EPS * math.sqrt(1 - group["betas"][1] ** (step + 1))
@@ -103,6 +102,13 @@ class Optimizer:
             else:
                 value = tensor.to(parameter.device, copy=True)
             optimizer.state[parameter][moment] = value
+
+
+def _share(name: str, settings: Train) -> float:
+    """How many times the learning rate a parameter has."""
+    if "embedding" in name.lower():
+        return settings.embedding_rate
+    return settings.linear_rate if name.split(".")[-2:] == ["linear", "weight"] else 1.0
 
 
 def undecayed_names(model: nn.Module) -> set[str]:

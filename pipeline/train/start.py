@@ -18,7 +18,7 @@ from pipeline.shards.dataset import ShardSet
 from pipeline.train.distribution import World
 
 _BATCH_ROWS = 8192
-_SAMPLE_ROWS = 500_000
+SAMPLE_ROWS = 500_000
 _SAMPLE_ENTRIES = 10_000_000
 _IMPLICATION_ENTRIES = 1_000_000
 """Shards are in a global random order, so the first rows of the support are a fair sample."""
@@ -64,7 +64,7 @@ def shared_implications(shards: ShardSet, targets: int, world: World) -> Implica
 
 def _sample_matrix(shards: ShardSet, max_entries: int) -> Tensor:
     """Sparse CSR [sample rows, V] of concept weights."""
-    sample = concatenate(list(sample_batches(shards, _SAMPLE_ROWS, max_entries)))
+    sample = concatenate(list(sample_batches(shards, SAMPLE_ROWS, max_entries)))
     shape = (sample.rows, shards.vocabulary_size)
     return csr_matrix(sample.row_offsets, sample.concept_ids, sample.concept_weights, shape)
 
@@ -104,7 +104,7 @@ def _labels_by_task(shards: ShardSet, wanted: set[int]) -> dict[int, Tensor]:
     if not wanted:
         return {}
     parts: dict[int, list[Tensor]] = {task: [torch.zeros(0)] for task in wanted}
-    for batch in sample_batches(shards, _SAMPLE_ROWS):
+    for batch in sample_batches(shards, SAMPLE_ROWS):
         for task in wanted:
             parts[task].append(batch.labels[batch.pair_tasks == task])
     return {task: torch.cat(part) for task, part in parts.items()}

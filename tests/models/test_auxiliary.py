@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from models.auxiliary import auxiliary_loss, auxiliary_targets
-from models.hiding import hide
+from models.auxiliary import auxiliary_loss
+from models.batch import Batch
+from models.hiding import HiddenConcepts, hide
 from tests.models.examples import make_batch
+
+
+def auxiliary_targets(visible: Batch, hidden: HiddenConcepts, concepts: int) -> tuple[Tensor, Tensor]:
+    """(targets [rows, concepts] float32, counted [rows, concepts] bool): the same examples written out."""
+    device = visible.concept_ids.device
+    targets = torch.zeros(visible.rows, concepts, device=device)
+    is_target = hidden.concept_ids < concepts
+    targets[hidden.rows[is_target], hidden.concept_ids[is_target]] = 1
+    counted = torch.ones(visible.rows, concepts, dtype=torch.bool, device=device)
+    seen = visible.concept_ids < concepts
+    counted[visible.row_of_entry()[seen], visible.concept_ids[seen]] = False
+    return targets, counted
 
 
 def test_the_loss_is_the_cross_entropy_over_hidden_and_absent_concepts() -> None:

@@ -96,7 +96,7 @@ def test_tasks_of_all_kinds_train_together() -> None:
 
 def test_few_pairs_give_the_logits_they_have_among_all() -> None:
     model = make_model([[i % 7] for i in range(40)], 7)
-    every = model.forward_all(make_batch(ROWS, [], 40))
+    every = model(make_batch(ROWS, None, 40)).view(-1, 40)
     few = make_batch(ROWS, [(0, 3), (0, 10), (1, 39), (3, 2)], 40)
     torch.testing.assert_close(model(few)[:, 0], every[few.pair_rows, few.pair_tasks])
 
@@ -151,7 +151,6 @@ def test_no_rows_give_no_logits() -> None:
     model = make_model(MASKS, 7, linear_term=True, auxiliary=2)
     empty = make_batch([], [], 4)
     assert model(empty).shape == (0, 1)
-    assert model.forward_all(empty).shape == (0, 4)
     assert model.forward_with_auxiliary(empty)[1].shape == (0, 2)
 
 
@@ -211,7 +210,7 @@ def test_shared_outputs_bound_the_rank_of_all_tasks() -> None:
     torch.manual_seed(0)
     model = make_model([[]] * 5, 7, shared_outputs=2, gate_input=False, gate_hidden=0, tower_hidden=0, experts=1)
     rows = [{int(c): float(w) for c, w in zip(torch.randperm(7)[:3], torch.rand(3), strict=True)} for _ in range(30)]
-    logits = model.forward_all(make_batch(rows, None, 5)).double()
+    logits = model(make_batch(rows, None, 5)).view(-1, 5).double()
     assert torch.linalg.matrix_rank(logits - logits.mean(0), atol=1e-5) == 2
 
 

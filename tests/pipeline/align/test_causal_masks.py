@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from pipeline.align.implication import carriers_by_label, implying_concepts, near_deterministic
+from pipeline.align.implication import carriers_by_label, implying, near_deterministic
 from pipeline.align.masks import glob_concepts, like_pattern, masks_table, warn_of_idle_globs
 from pipeline.align.tasks import Counts, count_pairs
 from pipeline.config.data import Masks
@@ -48,7 +48,8 @@ def test_a_relative_is_found_and_a_rare_pure_concept_is_not(world: tuple[DataFra
     vectors_df, pairs_df = world
     segments = [make_segment("everyone"), make_segment("some", sample_space="labelled")]
     counts, _ = count_pairs(pairs_df, 2)
-    found = implying_concepts(vectors_df, pairs_df, segments, counts, alpha=0.05, vocabulary_size=7).collect()
+    carriers_df = carriers_by_label(vectors_df, pairs_df, segments, counts)
+    found = implying(carriers_df, segments, counts, alpha=0.05, vocabulary_size=7).collect()
     by_pair = {(row["task_id"], row["concept_id"]): row for row in found}
     assert set(by_pair) == {(0, RELATIVE), (0, NEVER), (1, HALF_KNOWN)} | {
         # Even entities are the positives of task 1, and COMMON is the even entities.
@@ -65,7 +66,8 @@ def test_a_larger_vocabulary_asks_for_more_evidence(world: tuple[DataFrame, Data
     vectors_df, pairs_df = world
     segments = [make_segment("everyone"), make_segment("some", sample_space="labelled")]
     counts, _ = count_pairs(pairs_df, 2)
-    found = implying_concepts(vectors_df, pairs_df, segments, counts, alpha=0.05, vocabulary_size=10**9)
+    carriers_df = carriers_by_label(vectors_df, pairs_df, segments, counts)
+    found = implying(carriers_df, segments, counts, alpha=0.05, vocabulary_size=10**9)
     assert {(row["task_id"], row["concept_id"]) for row in found.collect()} == {(0, NEVER), (1, COMMON)}
 
 
@@ -95,7 +97,8 @@ def test_tasks_that_are_not_binary_are_not_tested(world: tuple[DataFrame, DataFr
     vectors_df, pairs_df = world
     segments = [make_segment("much", "amount", kind="regression", aggregate="sum")]
     counts = [{"support": Counts(9, 3, 0.0, 1.0)}]
-    assert implying_concepts(vectors_df, pairs_df, segments, counts, 0.05, 7).count() == 0
+    carriers_df = carriers_by_label(vectors_df, pairs_df, segments, counts)
+    assert implying(carriers_df, segments, counts, 0.05, 7).count() == 0
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
-from sklearn.linear_model import LogisticRegression
 
-from pipeline.evaluate import linear, trees
+from pipeline.evaluate import trees
 from pipeline.evaluate.baselines import Fitted, Splits, fit_baselines
 from pipeline.evaluate.cache import cached, key_of
 from pipeline.evaluate.metrics import auc
-from pipeline.evaluate.views import View, row_scale, scale_rows, without
+from pipeline.linear import fit, fit_linear
+from pipeline.linear.views import View, row_scale, without
 from pipeline.shards.batches import load_csr
 from pipeline.shards.dataset import open_folder
 from tests.pipeline.evaluate.world import LABEL_CONCEPT, TASKS, write_world
@@ -61,24 +61,11 @@ def test_masked_scores_do_not_depend_on_the_masked_concept_in_the_query(splits: 
     assert row_scale(view.query.features) == pytest.approx(row_scale(bare))
 
 
-def test_the_linear_fit_is_that_of_scikit_learn_run_to_the_end(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear, "STRENGTHS", (0.1, 1.0))
-    view = splits.view(RARE)
-    _, on_query, chosen = linear.fit_linear(view)
-    scales = [row_scale(side.features) for side in view.sides]
-    unit = scales[0].mean()
-    support, _, query = (scale_rows(s.features, k / unit) for s, k in zip(view.sides, scales, strict=True))
-    exact = LogisticRegression(C=chosen["C"], tol=1e-10, max_iter=10_000).fit(
-        support.astype(np.float64), view.support.labels
-    )
-    assert on_query == pytest.approx(exact.predict_proba(query)[:, 1], abs=2e-4)
-
-
-@pytest.mark.parametrize("fit", ["linear", "trees"])
-def test_a_validation_of_one_class_chooses_the_default(splits: Splits, fit: str) -> None:
+@pytest.mark.parametrize("kind", ["linear", "trees"])
+def test_a_validation_of_one_class_chooses_the_default(splits: Splits, kind: str) -> None:
     view = _with_validation_labels(splits.view(TRAVEL), 0.0)
-    if fit == "linear":
-        assert linear.fit_linear(view)[2] == {"C": linear.DEFAULT}
+    if kind == "linear":
+        assert fit_linear(view.kind, view.classes, view.support, view.validation).strength == fit.DEFAULT
     else:
         features = (view.support.features, view.validation.features)
         assert trees.TreeFitter().fit(view, features)[2].tolist() == [trees.DEFAULT_ROUNDS]

@@ -160,3 +160,14 @@ def test_embeddings_move_at_their_own_rate(sparse: bool) -> None:
     assert slow["embedding.weight"] == pytest.approx(0.25 * full["embedding.weight"], rel=1e-3)
     assert still["embedding.weight"] == 0
     assert still["layers.0.weight"] == pytest.approx(full["layers.0.weight"])
+
+
+def test_linear_terms_move_at_their_own_rate() -> None:
+    table, layer = torch.nn.EmbeddingBag(5, 2, mode="sum"), torch.nn.Linear(2, 2)
+    net = torch.nn.ModuleDict({"linear": table, "linear_layer": layer})
+    start = {name: parameter.detach().clone() for name, parameter in net.named_parameters()}
+    optimizer = Optimizer(net, [], Train(warmup=0.0, linear_rate=0), total_steps=10)
+    layer(table(torch.tensor([[1, 4]]))).sum().backward()
+    optimizer.step(0)
+    moved = {name for name, parameter in net.named_parameters() if not torch.equal(parameter, start[name])}
+    assert moved == {"linear_layer.weight", "linear_layer.bias"}

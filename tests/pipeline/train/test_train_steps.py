@@ -18,9 +18,9 @@ from pipeline.train.context import Context
 from pipeline.train.distribution import World
 from pipeline.train.objective import Objective, task_weights
 from pipeline.train.space import TrainingSpace
-from pipeline.train.start import LabelStatistics, concept_embeddings, label_statistics
+from pipeline.train.start import concept_embeddings
 from pipeline.train.steps import Step, seed_of, steps_of_epoch, steps_per_epoch
-from tests.pipeline.train.worlds import MIXED, config_for, write_world
+from tests.pipeline.train.worlds import MIXED, config_for, statistics_of, write_world
 
 
 class RankOf(World):
@@ -90,10 +90,6 @@ def test_hidden_rows_point_at_the_rows_they_came_from(tmp_path: Path) -> None:
         taken = one.hidden.rows * size + one.hidden.concept_ids
         everything = other.visible.row_of_entry() * size + other.visible.concept_ids
         assert torch.equal(torch.cat([seen, taken]).sort().values, everything.sort().values)
-
-
-def statistics_of(config: Config, shards: ShardSet) -> LabelStatistics:
-    return label_statistics(shards, TrainingSpace(config, shards).pairs)
 
 
 def weights_of(config: Config, shards: ShardSet) -> torch.Tensor:

@@ -8,7 +8,10 @@ import numpy as np
 
 from pipeline.config import Config, load_config
 from pipeline.shards.codec import Rows
+from pipeline.shards.dataset import ShardSet
 from pipeline.shards.writer import TaskSpec, write_shards
+from pipeline.train.space import TrainingSpace
+from pipeline.train.start import LabelStatistics, label_statistics
 
 CONCEPTS = 60
 BINARY = (TaskSpec(name="large", group="large", mask=[0, 1]), TaskSpec(name="rare", group="niche", mask=[2]))
@@ -93,3 +96,7 @@ def config_for(workdir: Path, *overrides: str) -> Config:
         "train.threads=1",
     )
     return load_config([], [*defaults, *overrides])
+
+
+def statistics_of(config: Config, shards: ShardSet) -> LabelStatistics:
+    return label_statistics(shards, TrainingSpace(config, shards).pairs)

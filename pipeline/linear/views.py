@@ -1,4 +1,4 @@
-"""What a baseline sees of the rows of a task: the same vectors as the model, under the same mask."""
+"""What a model of one task sees of its rows: the same vectors as the model of all, under the same mask."""
 
 from __future__ import annotations
 
@@ -41,12 +41,15 @@ class View:
 
     @property
     def can_choose(self) -> bool:
-        """Whether validation can tell good settings from bad ones: enough rows of at least two classes."""
-        labels = self.validation.labels
-        if self.kind == "regression":
-            return len(labels) >= FEWEST_TO_CHOOSE
-        counts = np.bincount(labels.astype(int), minlength=2)
-        return bool(np.sort(counts)[-2] >= FEWEST_TO_CHOOSE)
+        return can_choose(self.kind, self.validation.labels)
+
+
+def can_choose(kind: str, labels: NDArray[np.float32]) -> bool:
+    """Whether a validation with these labels can tell good settings from bad ones: enough rows of two classes."""
+    if kind == "regression":
+        return len(labels) >= FEWEST_TO_CHOOSE
+    counts = np.bincount(labels.astype(int), minlength=2)
+    return bool(np.sort(counts)[-2] >= FEWEST_TO_CHOOSE)
 
 
 def side_of(matrix: Matrix, task_id: int, masked: NDArray[np.int64]) -> Side:
@@ -66,12 +69,12 @@ def without(features: csr_matrix, masked: NDArray[np.int64]) -> csr_matrix:
     return csr_matrix((data, features.indices, features.indptr), shape=features.shape)
 
 
-def row_scale(features: csr_matrix) -> NDArray[np.float32]:
-    """[n] 1 / sqrt(20 + sum of the visible weights): how MetaAug scales its input, without which long rows rule.
+def row_scale(features: csr_matrix, offset: float = NORM_OFFSET) -> NDArray[np.float32]:
+    """[n] 1 / sqrt(offset + sum of the visible weights): how models scale their input, without which long rows rule.
 
     Taken after masking, as the model's: a norm of the whole row would tell of what is hidden.
     """
-    return (1 / np.sqrt(NORM_OFFSET + np.asarray(features.sum(axis=1)).ravel())).astype(np.float32)
+    return (1 / np.sqrt(offset + np.asarray(features.sum(axis=1)).ravel())).astype(np.float32)
 
 
 def scale_rows(features: csr_matrix, scale: NDArray[np.float32]) -> csr_matrix:
