@@ -31,10 +31,11 @@ from pipeline.faults import VARIABLE
 from pipeline.layout import Layout
 from pipeline.session import get_session
 from tests.conftest import REPOSITORY
+from tests.pipeline import interpreted
 from tests.pipeline.daily.helpers import bytes_of
 
 FIRST, DAYS = date(2026, 2, 19), 10
-SOURCES = {"content": "event_time", "mobile": "started_at", "ads": "event_time", "finance": "booked_at"}
+SOURCES = {"content": "event_time", "finance": "booked_at"}
 LATE, LATE_COMES, TWICE = 3, 7, 4
 KILLED = {5: "daily:before-day", 8: "daily:after-day"}
 MORE_RULES = [
@@ -54,11 +55,13 @@ def write_config(folder: Path, entities: int, events: Path) -> Path:
     """The configuration file: the simulated sources, read from `events`."""
     text = (REPOSITORY / "conf" / "sources" / "simulated.yaml").read_text(encoding="utf-8")
     content = yaml.safe_load(text.replace("{workdir}/events", str(events)))
+    content["sources"] = [one for one in content["sources"] if one["name"] in (*SOURCES, "profile")]
     content["sources"][0]["rules"] += MORE_RULES
     last = FIRST + timedelta(days=DAYS)
+    del content["label_tables"]
     content |= {
         "simulate": {"entities": entities, "seed": 1, "events_per_entity": 100},
-        "spark": {"shuffle_partitions": 2, "driver_memory": "1g"},
+        "spark": {"shuffle_partitions": 1, "driver_memory": "1g", "settings": interpreted.SETTINGS},
         "unfold": {"start": FIRST.isoformat(), "cutoff": last.isoformat(), "vocabulary": {"min_entities": 2}},
     }
     path = folder / "config.yaml"
@@ -86,7 +89,7 @@ def _days(times: pa.ChunkedArray) -> pa.ChunkedArray:
 def run_days(path: Path, workdir: Path, print_: Print) -> Config:
     """Day after day, as a platform would; the configuration of the last."""
     simulated, events = workdir.parent / "simulated" / "events", workdir.parent / "events"
-    for name in ("profile", "knowledge_base", "labels"):
+    for name in ("profile", "knowledge_base"):
         events.mkdir(exist_ok=True)
         (events / name).symlink_to(simulated / name)
     print_(f"{'day':12}{'what happened':34}{'unfolded':>9}{'late':>6}{'entities':>10}{'concepts':>10}{'seconds':>9}")

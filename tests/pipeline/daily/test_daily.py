@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pipeline.errors import UserError
 from pipeline.layout import Layout
 from pipeline.tables import Tables
 from tests.pipeline.daily.helpers import CUTOFF, SETTINGS, bytes_of, sections, write_events
+from tests.pipeline.interpreted import interpreted
 from tests.pipeline.unfold import cutoff_cases
 from tests.pipeline.unfold.helpers import facts_of, quarantined, vectors_of
 
@@ -33,6 +34,12 @@ RULES: list[dict[str, Any]] = [
     {"name": "recency", "kind": "recency"},
 ]
 BAD = {"user": None, "at": "2026-02-24", "item": "bad", "tags": None, "scores": None, "value": None}
+
+
+@pytest.fixture(autouse=True)
+def few_rows(spark: SparkSession) -> Iterator[None]:
+    with interpreted(spark):
+        yield
 
 
 def events(draw: random.Random, days: range, count: int) -> list[dict[str, Any]]:

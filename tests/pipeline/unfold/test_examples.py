@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.align.expressions import label_window, source_hits
@@ -14,6 +16,7 @@ from pipeline.errors import UserError
 from pipeline.examples import entity_of, entity_of_id
 from pipeline.splits import with_split
 from tests.pipeline.align.helpers import hits_by_entity, make_segment
+from tests.pipeline.interpreted import interpreted
 from tests.pipeline.unfold import cutoff_cases
 from tests.pipeline.unfold.helpers import CUTOFF, SETTINGS, event_source, unfolded, write_json
 
@@ -27,6 +30,12 @@ RULES: list[dict[str, Any]] = [
     {"name": "recency", "kind": "recency"},
     {"name": "queried", "kind": "sql", "query": "select _entity as entity, item as value from s where item > 'a'"},
 ]
+
+
+@pytest.fixture(autouse=True)
+def few_rows(spark: SparkSession) -> Iterator[None]:
+    with interpreted(spark):
+        yield
 
 
 @pytest.mark.parametrize("rules", cutoff_cases.rules_by_kind() if CASES else [RULES])
