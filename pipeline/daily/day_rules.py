@@ -87,21 +87,28 @@ def with_day(rows_df: DataFrame, source: Source) -> DataFrame:
 
 
 def fingerprint_of(config: Config, triples_df: DataFrame | None) -> str:
-    """Of all that a day's rows depend on besides its events: rules, how sources are read, what is in joined tables and
-    in the knowledge base."""
-    sources = []
-    for source in dated_sources(config):
-        content = source.model_dump(mode="json", exclude={"path", "rules"})
-        rules = [rule.model_dump(mode="json", exclude=_AT_ASSEMBLY) for rule in source.rules]
-        joined = [_content(read_table(config, join)) for join in source.join]
-        sources.append({**content, "rules": sorted(rules, key=lambda rule: rule["name"]), "joined": joined})
-    known = _content(triples_df) if triples_df is not None and needs_triples(dated_sources(config)) else None
-    text = json.dumps({"format": FORMAT, "sources": sources, "knowledge_base": known}, sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+    """Of all that a day's rows depend on besides its events: how each source is read, the rules, the knowledge base."""
+    sources = dated_sources(config)
+    known = _content(triples_df) if triples_df is not None and needs_triples(sources) else None
+    readings = sorted(reading_of(config, source) for source in sources)
+    return _digest({"format": FORMAT, "sources": readings, "knowledge_base": known})
+
+
+def reading_of(config: Config, source: Source) -> str:
+    """The fingerprint of how a source is read, what is in its joined tables, and its rules: which rows are good, on
+    which day they are and what their hashes are made of depends on it."""
+    content = source.model_dump(mode="json", exclude={"path", "rules"})
+    rules = [rule.model_dump(mode="json", exclude=_AT_ASSEMBLY) for rule in source.rules]
+    joined = [_content(read_table(config, join)) for join in source.join]
+    return _digest({**content, "rules": sorted(rules, key=lambda rule: rule["name"]), "joined": joined})
 
 
 def needs_triples(sources: Sequence[Source]) -> bool:
     return any(rule.kind in ("path", "sparql") for source in sources for rule in source.rules)
+
+
+def _digest(content: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()[:16]
 
 
 def _content(table_df: DataFrame) -> list[int]:

@@ -1,7 +1,7 @@
 """Which days the files of a source hold: the table `daily_files`. New and changed files alone are looked at.
 
 A day's events may stand in any files: late ones usually come in later files. What the record says of a file holds for
-as long as its size and time of modification do. A day's input is known by the number of its events and the sum of
+as long as its size and time of modification do, and the way the source is read. A day's input is known by the number of its events and the sum of
 their hashes over all files, so files that are rewritten or merged without a change to their rows open no day again.
 """
 
@@ -18,6 +18,7 @@ from pyspark.sql import types as T
 
 from pipeline.config import Config
 from pipeline.config.data import Source
+from pipeline.daily.day_rules import reading_of
 from pipeline.errors import UserError
 from pipeline.session import get_session
 from pipeline.sources import DEFECT, FILE, RAW, quoted, read_marked, read_table
@@ -27,7 +28,8 @@ from pipeline.tables import Tables
 logger = logging.getLogger(__name__)
 
 TABLE = "daily_files"
-"""source, file, bytes, modified, day (null: rows of no day, so bad ones), rows, hash, first, last."""
+"""source, file, bytes, modified, reading (fingerprint, see day_rules.py), day (null: rows of no day, so bad ones), rows,
+hash, first, last."""
 BAD = "daily_bad_rows"
 """source, file, reason, row: what is wrong in which file."""
 
@@ -43,6 +45,10 @@ class Events(NamedTuple):
 class _State:
     bytes: int
     modified: int
+    reading: str
+
+
+_STATE = ("bytes", "modified", "reading")
 
 
 class Files:
@@ -91,7 +97,7 @@ class Files:
         return self._tables.read(TABLE, "the daily")
 
     def _refresh(self, source: Source) -> int:
-        there = _listed(self._config, self._spark, source)
+        there = _listed(self._config, self._spark, source, reading_of(self._config, source))
         known = self._recorded(source)
         changed = {name for name, state in there.items() if known.get(name) != state}
         gone = set(known) - set(there)
@@ -116,8 +122,8 @@ class Files:
     def _recorded(self, source: Source) -> dict[str, _State]:
         if not self._tables.exists(TABLE):
             return {}
-        rows_df = self._known().where(F.col("source") == source.name).select("file", "bytes", "modified").distinct()
-        return {row["file"]: _State(row["bytes"], row["modified"]) for row in rows_df.collect()}
+        rows_df = self._known().where(F.col("source") == source.name).select("file", *_STATE).distinct()
+        return {row["file"]: _State(*(row[name] for name in _STATE)) for row in rows_df.collect()}
 
     def _write(self, source: Source, found_df: DataFrame, stale: set[str]) -> None:
         """The record of a source, with these files in place of what it said of the stale ones."""
@@ -161,13 +167,11 @@ def _looked_at(marked_df: DataFrame, source: Source, states: Mapping[str, _State
         F.min(F.when(good, F.col("_time"))).alias("first"),
         F.max(F.when(good, F.col("_time"))).alias("last"),
     )
-    listed = [(name, state.bytes, state.modified) for name, state in sorted(states.items())]
-    listed_df = spark.createDataFrame(listed, "file string, bytes long, modified long")
+    listed = [(name, state.bytes, state.modified, state.reading) for name, state in sorted(states.items())]
+    listed_df = spark.createDataFrame(listed, "file string, bytes long, modified long, reading string")
     joined_df = listed_df.join(grouped_df, "file", "left")
     numbers = [F.coalesce(name, F.lit(0)).cast("long").alias(name) for name in ("rows", "hash", "bad")]
-    return joined_df.select(
-        F.lit(source.name).alias("source"), "file", "bytes", "modified", "day", "first", "last", *numbers
-    )
+    return joined_df.select(F.lit(source.name).alias("source"), "file", *_STATE, "day", "first", "last", *numbers)
 
 
 def _hash(marked_df: DataFrame, source: Source) -> Column:
@@ -185,7 +189,7 @@ def _hashable(marked_df: DataFrame, name: str) -> Column:
     return F.coalesce(column.cast("string") if simple else F.to_json(F.struct(column)), F.lit("\0"))
 
 
-def _listed(config: Config, spark: SparkSession, source: Source) -> dict[str, _State]:
+def _listed(config: Config, spark: SparkSession, source: Source, reading: str) -> dict[str, _State]:
     """The files of a source by their names in `_file`. Raises UserError for what is no file."""
     table_df = read_table(config, source)
     names = table_df.inputFiles()
@@ -200,5 +204,7 @@ def _listed(config: Config, spark: SparkSession, source: Source) -> dict[str, _S
             status = path.getFileSystem(spark._jsc.hadoopConfiguration()).getFileStatus(path)
         except Exception as error:  # of whatever file system
             raise UserError(f"source {source.name}: file {name} cannot be looked at: {error}") from None
-        found[path_class(path.toString()).toUri().toString()] = _State(status.getLen(), status.getModificationTime())
+        found[path_class(path.toString()).toUri().toString()] = _State(
+            status.getLen(), status.getModificationTime(), reading
+        )
     return found

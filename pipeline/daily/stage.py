@@ -47,6 +47,9 @@ def run(config: Config, first: str | None = None, last: str | None = None, vecto
         triples_df = triples_df.persist()
     try:
         rules = fingerprint_of(config, triples_df)
+        if vectors:  # before new files are looked at by other rules
+            before = record.read()
+            runs.check_days(runs.days_of_window(config, {}, before), {}, before, asked or [], rules)
         files = Files(config, sources)
         read = files.refresh()
         fault_point("daily:after-files")
