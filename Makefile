@@ -58,7 +58,7 @@ $(STAMPS)/project: $(STAMPS)/horovod setup.py pyproject.toml
 dependencies: $(STAMPS)/horovod # all but what the checkout's own code has a part in, for the layers of an image
 
 jars: | $(STAMPS)/project
-	@$(PYTHON) docker/fetch_delta_jars.py
+	@$(PYTHON) docker/fetch_jars.py
 
 .PHONY: lock
 lock: ## Resolve constraints.txt anew from setup.py (keeps what it can of the old pins)
@@ -69,18 +69,21 @@ lock: ## Resolve constraints.txt anew from setup.py (keeps what it can of the ol
 	@rm constraints.new; mv constraints.whole constraints.txt
 
 # --- runs ---------------------------------------------------------------------------------------------------------
-.PHONY: demo ml100k adult68 a9a quality
+.PHONY: demo ml100k adult68 a9a funnel ml1m-chain quality
 demo: setup ## Simulate 20,000 people, predict 68 segments and write a report: under 10 minutes on 2 cores
 	@$(RUN) --config conf/demo.yaml; \
 	echo "report: $(CURDIR)/out/demo/report/report.html"; \
 	echo "demo took $$SECONDS s after set-up"
 
-ml100k adult68 a9a: setup
-	@$(if $(strip $(SEEDS)),$(EXPERIMENT),$(RUN)) --config conf/$@.yaml; \
-	echo "report: $(CURDIR)/out/$@/report/$(if $(strip $(SEEDS)),experiment.md,report.html)"; \
+ml100k adult68 a9a funnel ml1m-chain: CONFIGURED = $(subst -,_,$@)
+ml100k adult68 a9a funnel ml1m-chain: setup
+	@$(if $(strip $(SEEDS)),$(EXPERIMENT),$(RUN)) --config conf/$(CONFIGURED).yaml; \
+	echo "report: $(CURDIR)/out/$(CONFIGURED)/report/$(if $(strip $(SEEDS)),experiment.md,report.html)"; \
 	echo "$@ took $$SECONDS s after set-up"
 ml100k: ## MovieLens-100K with its knowledge graph (SEEDS="0 1 2" for the mean of three)
 adult68: ## UCI Adult as 68 segments (SEEDS as above)
+funnel: ## A simulated funnel: clicks, conversions after clicks, measured against the truth (SEEDS as above)
+ml1m-chain: ## MovieLens-1M as a chain: rated, with 4 or 5, with 5, of new users (SEEDS as above)
 a9a: ## LIBSVM a9a: one label and an auxiliary task a concept (SEEDS as above)
 
 quality: SEEDS = 0 1 2
@@ -93,17 +96,27 @@ quality: setup ## Three seeds at the size of the design: share of the gap to the
 # What to compare, and on which data: `make compare CONFIG=conf/compare/adult68.yaml MODELS="mmoe metaaug"`.
 CONFIG ?= conf/compare/adult68.yaml
 MODELS ?=
+# A folder of tuned values, as `make tune` writes it: TUNED=conf/tuned/adult68.
+TUNED ?=
 compare: SEEDS = 0 1 2
 compare: setup ## Every model of CONFIG with three seeds: tables, tests and plots (MODELS="a b": only these)
 	@$(PYTHON) -m jobs.compare --seeds $(SEEDS) $(if $(strip $(MODELS)),--models $(MODELS)) \
-	    --set 'run.data=$(DATA)' --config $(CONFIG); \
+	    --set 'run.data=$(DATA)' $(if $(TUNED),--set 'compare.tuned=$(TUNED)') --config $(CONFIG); \
 	echo "compare took $$SECONDS s after set-up"
+
+.PHONY: tune
+# Best values of equally many trials for each of MODELS, on validation; compare.tuned names their folder.
+MODEL ?= $(MODELS)
+tune: setup ## Tune MODEL="a b" (default: all) of CONFIG on validation; the values go to conf/tuned/RUN
+	@$(PYTHON) -m jobs.tune $(if $(strip $(MODEL)),--models $(MODEL)) \
+	    --set 'run.data=$(DATA)' --config conf/tune/spaces.yaml --config $(CONFIG); \
+	echo "tune took $$SECONDS s after set-up"
 
 # --- checks -------------------------------------------------------------------------------------------------------
 .PHONY: test lint
 test: setup ## Run the tests (TESTS=tests/pipeline for a part): under 15 minutes on 2 cores
 	@echo "set-up took $$(($$(date +%s) - $(STARTED))) s; the last line says how long the tests took after it"
-	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(TESTS)
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 $(TESTS)
 
 .PHONY: cutoff-check
 CASES ?= 10000

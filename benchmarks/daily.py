@@ -56,7 +56,8 @@ def write_day(folder: Path, number: int, events: int) -> None:
 
 
 def configured(folder: Path, workdir: str, cutoff: int) -> Config:
-    source = {"name": "s", "path": str(folder / "events"), "entity": "user", "time": "at", "rules": RULES}
+    source = {"name": "s", "path": str(folder / "events"), "entity": "user", "rules": RULES}
+    source |= {"time": "at", "timezone": "UTC"}
     content = {
         "run": {"workdir": str(folder / workdir)},
         "sources": [source],

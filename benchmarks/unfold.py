@@ -143,6 +143,7 @@ def measure(ways: dict[str, Callable[[], Shape]], rounds: int) -> tuple[dict[str
 
 def configuration(folder: Path, events: str) -> Config:
     source = {"name": "content", "path": events, "entity": "user", "time": "time", "rules": RULES}
+    source["timezone"] = "UTC"  # DuckDB writes times without a zone
     content = {
         "run": {"name": "benchmark", "workdir": str(folder / "work")},
         "spark": {"master": f"local[{os.cpu_count()}]", "tables": "parquet"},

@@ -17,9 +17,9 @@ logger = logging.getLogger(__name__)
 def run(config: Config) -> None:
     """Every stage that the configuration asks for. The report comes last, to show what the others did and took."""
     stages = [unfold, align, train, score, evaluate]
-    if config.prepare.dataset != "none":
+    if prepare.is_needed(config):
         stages.insert(0, prepare)
-    if config.simulate is not None:
+    if config.simulates:
         stages.insert(0, simulate)
     seconds: dict[str, float] = {}
     for stage in stages:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.config import Config
@@ -20,10 +21,14 @@ DELTA_JARS = {
     "org.antlr_antlr4-runtime-4.13.1.jar": "54665d2838cc66458343468efc539e454fc95b46a8a04b13c6ac43fc9be63505",
 }
 """Organisation_artifact-revision.jar -> SHA-256: what Delta needs beside Spark's own jars."""
+JDBC_JARS = {
+    "org.postgresql_postgresql-42.7.8.jar": "2a32a9dcbc42d67a50ad3a0de5efd102c8d2be46720045f2cbd6689f160ab7c7",
+}
+"""The same of PostgreSQL's driver."""
 
 
 def jars_folder() -> Path:
-    """Where `make setup` keeps Delta's jars: $METACON_JARS, or jars/ in $METACON_CACHE or ~/.cache/metacon."""
+    """Where `make setup` keeps the jars: $METACON_JARS, or jars/ in $METACON_CACHE or ~/.cache/metacon."""
     cache = Path(os.environ.get("METACON_CACHE") or Path.home() / ".cache" / "metacon")
     return Path(os.environ.get("METACON_JARS") or cache / "jars")
 
@@ -31,20 +36,36 @@ def jars_folder() -> Path:
 def needs_delta(config: Config) -> bool:
     """Whether a run reads or writes a Delta table."""
     joins = [join for source in config.sources for join in source.join]
-    tables = [*config.sources, *joins, *config.label_tables, *config.knowledge_base]
+    of_databases = [table for database in config.databases for table in database.tables]
+    of_graphs = [table for graph in config.graphs for table in (*graph.nodes, *graph.edges)]
+    tables = [*config.sources, *joins, *config.label_tables, *config.knowledge_base, *of_databases, *of_graphs]
     return config.spark.tables == "delta" or any(table.format == "delta" for table in tables)
+
+
+def needs_jdbc(config: Config) -> bool:
+    """Whether a run reads tables from a database server."""
+    return any(database.jdbc is not None for database in config.databases)
 
 
 def check_delta_jars() -> list[Path]:
     """Delta's jars. Raises UserError, naming those that are missing."""
+    return _jars(DELTA_JARS, "Delta's jars are", "set spark.tables: parquet")
+
+
+def check_jdbc_jars() -> list[Path]:
+    """PostgreSQL's driver. Raises UserError where it is missing."""
+    return _jars(JDBC_JARS, "PostgreSQL's driver is", "read the tables from files (path in place of dbtable)")
+
+
+def _jars(names: Iterable[str], what: str, otherwise: str) -> list[Path]:
     folder = jars_folder()
-    missing = [name for name in DELTA_JARS if not (folder / name).is_file()]
+    missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise UserError(
-            f"{folder}: Delta's jars are missing: {', '.join(missing)}; run `make setup`, point METACON_JARS at the "
-            "folder that holds them, or set spark.tables: parquet"
+            f"{folder}: {what} missing: {', '.join(missing)}; run `make setup`, point METACON_JARS at the folder that "
+            f"holds them, or {otherwise}"
         )
-    return [folder / name for name in DELTA_JARS]
+    return [folder / name for name in names]
 
 
 def check_java() -> None:

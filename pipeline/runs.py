@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
-from pipeline import align, evaluate, prepare, simulate, summary, train, unfold
+from pipeline import adapt, align, evaluate, prepare, simulate, summary, train, unfold
 from pipeline.config import Config, to_yaml
 from pipeline.layout import Layout
 
@@ -32,7 +32,7 @@ def prepare_data(config: Config) -> None:
     stages: list[ModuleType] = [unfold, align]
     if config.prepare.dataset != "none":
         stages.insert(0, prepare)
-    if config.simulate is not None:
+    if config.simulates:
         stages.insert(0, simulate)
     for stage in stages:
         logger.info("%s starts", stage.__name__.removeprefix("pipeline."))
@@ -46,24 +46,31 @@ def in_folder(config: Config, folder: str) -> Config:
     return config.model_copy(update={"run": config.run.model_copy(update={"workdir": workdir})})
 
 
-def run_once(home: Config, config: Config) -> None:
-    """Train and evaluate `config` on the data of `home`, unless that is done under this configuration and shards."""
+def run_once(home: Config, config: Config, adapted: bool = False) -> None:
+    """Train and evaluate `config` on the data of `home`, unless that is done under this configuration and shards.
+
+    adapted: segments go on from the trained model first (pipeline/adapt).
+    """
     layout = Layout.of(config)
-    done = _fingerprint(to_yaml(config) + (Layout.of(home).shards / "CURRENT").read_text(encoding="utf-8"))
+    how = "adapted" if adapted else ""
+    done = _fingerprint(how + to_yaml(config) + (Layout.of(home).shards / "CURRENT").read_text(encoding="utf-8"))
     if summary.read(layout, "experiment").get("done") == done:
         logger.info("%s is done already", layout.workdir)
         return
     logger.info("%s starts", layout.workdir)
     # What stands there may be of another configuration: a model trained on would be neither.
     if summary.read(layout, "experiment").get("begun") != done:
-        _make_folder(Layout.of(home), layout)
+        make_folder(Layout.of(home), layout)
         summary.write(layout, "experiment", {"begun": done})
     train.run(config)
+    if adapted:
+        adapt.run(config)
     evaluate.run(config)
     summary.write(layout, "experiment", {"begun": done, "done": done})
 
 
-def _make_folder(home: Layout, layout: Layout) -> None:
+def make_folder(home: Layout, layout: Layout) -> None:
+    """A fresh folder for a model on the data of `home`; what stands there is removed."""
     shutil.rmtree(layout.workdir, ignore_errors=True)
     layout.workdir.mkdir(parents=True)
     for name in _SHARED:
@@ -77,7 +84,7 @@ def _make_folder(home: Layout, layout: Layout) -> None:
 def _data_part(config: Config) -> str:
     """The configuration less what only learning reads."""
     default = Config()
-    kinds = ("model", "train", "evaluate", "score", "compare", "adapt", "chains")
+    kinds = ("model", "train", "evaluate", "score", "compare", "adapt", "tune", "chains")
     learning = {name: getattr(default, name) for name in kinds}
     return to_yaml(config.model_copy(update=learning))
 

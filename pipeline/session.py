@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from pipeline.config import Config
-from pipeline.environment import check_delta_jars, check_java, needs_delta
+from pipeline.environment import check_delta_jars, check_java, check_jdbc_jars, needs_delta, needs_jdbc
 
 _SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
@@ -24,6 +25,7 @@ _SETTINGS = {
 }
 
 _DELTA = "io.delta.sql.DeltaSparkSessionExtension"
+_DRIVER = "org.postgresql.Driver"
 _DELTA_SETTINGS = {
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.extensions": _DELTA,
@@ -37,7 +39,7 @@ def get_session(config: Config) -> SparkSession:
     """The running session, or a new one with Delta, UTC and the settings of `config.spark`.
 
     What spark-submit set wins over the defaults here; `spark.settings` in the configuration wins over both.
-    Raises UserError, before a JVM starts, where Java or Delta's jars are missing.
+    Raises UserError, before a JVM starts, where Java or jars that the configuration needs are missing.
     """
     active = SparkSession.getActiveSession()
     if active is not None:
@@ -60,8 +62,13 @@ def get_session(config: Config) -> SparkSession:
     }
     if local:
         settings |= _local_settings()
+    jars: list[Path] = []
     if needs_delta(config):
-        settings |= _DELTA_SETTINGS | _delta_jars(submitted, given | config.spark.settings)
+        settings |= _DELTA_SETTINGS
+        jars += _missing(_DELTA, submitted, given | config.spark.settings, check_delta_jars)
+    if needs_jdbc(config):
+        jars += _missing(_DRIVER, submitted, given | config.spark.settings, check_jdbc_jars)
+    settings |= _with_jars(jars, submitted)
     builder = SparkSession.builder.appName(f"metacon-{config.run.name}")
     for key, value in (settings | given | config.spark.settings).items():
         builder = builder.config(key, value)
@@ -83,18 +90,18 @@ def _local_settings() -> dict[str, str]:
     return settings
 
 
-def _delta_jars(submitted: bool, given: dict[str, str]) -> dict[str, str]:
-    """The setting that brings Delta's jars in, none where something else did already (--packages, a cluster's own)."""
+def _missing(name: str, submitted: bool, given: dict[str, str], jars: Callable[[], list[Path]]) -> list[Path]:
+    """Jars to bring in for a class, none where something else did already (--packages, a cluster's own)."""
     if submitted:
-        if _on_class_path():
-            return {}
-    elif "spark.jars" in given or "spark.jars.packages" in given:
-        return {}
-    jars = check_delta_jars()
+        return [] if _on_class_path(name) else jars()
+    return [] if "spark.jars" in given or "spark.jars.packages" in given else jars()
+
+
+def _with_jars(jars: Sequence[Path], submitted: bool) -> dict[str, str]:
     if submitted:  # spark.jars comes too late for the driver of a JVM that runs already
         for jar in jars:
             _class_loader().addURL(_java().io.File(str(jar)).toURI().toURL())
-    return {"spark.jars": ",".join(str(jar) for jar in jars)}
+    return {"spark.jars": ",".join(str(jar) for jar in jars)} if jars else {}
 
 
 def _java() -> Any:
@@ -106,9 +113,9 @@ def _class_loader() -> Any:
     return _java().lang.Thread.currentThread().getContextClassLoader()
 
 
-def _on_class_path() -> bool:
+def _on_class_path(name: str) -> bool:
     try:
-        _class_loader().loadClass(_DELTA)
+        _class_loader().loadClass(name)
     except Py4JJavaError:
         return False
     return True

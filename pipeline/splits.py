@@ -5,11 +5,40 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from pipeline.config import Config
 from pipeline.config.data import Split
+from pipeline.examples import entity_of
+from pipeline.sources import check_columns, read_source
 
 SUPPORT, VALIDATION, QUERY = "support", "validation", "query"
 _BUCKETS = 2**52
 """A double holds every integer up to 2^53, so bucket / _BUCKETS is exact."""
+
+
+def entities_with_split(config: Config, entities_df: DataFrame) -> DataFrame:
+    """entity_id, split of the entities, as `align.split` says.
+
+    Raises UserError where the source that it names lacks the column.
+    """
+    split = config.align.split
+    ids_df = entities_df.select("entity_id", entity_of(F.col("entity_id"), config.unfold).alias("_of"))
+    if split.key is not None:
+        named_df = _named_rows(config, split.key.source, split.key.column, "align.split.key")
+        value = F.col(split.key.column).cast("string")
+        keys_df = named_df.groupBy(F.col("_entity").alias("_of")).agg(F.min(value).alias("_key"))
+        keyed_df = ids_df.join(keys_df, "_of", "left")
+        return keyed_df.select("entity_id", split_of(F.coalesce("_key", "_of"), split).alias("split"))
+    query_df = None
+    if split.by is not None:
+        query_df = query_entities(_named_rows(config, split.by.source, split.by.column, "align.split.by"), split)
+    return with_split(ids_df, split, query_df, F.col("_of")).drop("_of")
+
+
+def _named_rows(config: Config, name: str, column: str, what: str) -> DataFrame:
+    (source,) = (one for one in config.sources if one.name == name)
+    rows_df = read_source(config, source)
+    check_columns(rows_df, [column], f"{what}: source {name}")
+    return rows_df
 
 
 def with_split(

@@ -9,14 +9,28 @@ os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+from xdist.scheduler import LoadScopeScheduling
 
 from pipeline.config import Config, load_config
 from pipeline.session import get_session
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """With pytest-xdist the files that need Spark run one after the other in one worker, so that there is one session,
+    while another worker runs the rest."""
+    return _SparkTogether(config, log)
+
+
+class _SparkTogether(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "spark" if "spark" in (REPOSITORY / path).read_text(encoding="utf-8") else path
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +39,19 @@ def spark() -> Iterator[SparkSession]:
     session = get_session(config)
     yield session
     session.stop()
+
+
+@pytest.fixture
+def quick(spark: SparkSession) -> Iterator[SparkSession]:
+    """Spark without generated code, for a few rows: to compile a plan takes longer than to run it."""
+    names = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+    names |= {"spark.sql.adaptive.enabled": "false", "spark.sql.shuffle.partitions": "1"}
+    before = {name: str(spark.conf.get(name)) for name in names}
+    for name, value in names.items():
+        spark.conf.set(name, value)
+    yield spark
+    for name, value in before.items():
+        spark.conf.set(name, value)
 
 
 @pytest.fixture

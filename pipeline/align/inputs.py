@@ -19,8 +19,8 @@ from pipeline.config.data import LabelTable, Source
 from pipeline.errors import UserError
 from pipeline.examples import before_each_cutoff, entity_of
 from pipeline.session import get_session
-from pipeline.sources import DEFECT, bad_rows, check_columns, read_marked, read_source
-from pipeline.splits import SUPPORT, query_entities, with_split
+from pipeline.sources import DEFECT, bad_rows, read_marked, read_source
+from pipeline.splits import SUPPORT, entities_with_split
 from pipeline.tables import Tables
 
 
@@ -46,7 +46,7 @@ def read_inputs(config: Config) -> Inputs:
     tables = Tables(config, get_session(config))
     vectors_df = tables.read("concept_vectors", "the unfold")
     vocabulary_df = tables.read("vocabulary", "the unfold")
-    entities_df = _entities(config, vectors_df)
+    entities_df = entities_with_split(config, vectors_df)
     by_source, by_table = _segments_of(config)
     hits_dfs: list[DataFrame] = []
     bad_dfs: list[DataFrame] = []
@@ -126,17 +126,6 @@ def check_windows(config: Config, inputs: Inputs, counts: Sequence[Mapping[str, 
             f"source {source.name}: no rows in [{config.unfold.cutoff}, + {config.unfold.horizon_days:g} days), so no "
             f"labels; its last row is at {last[0] if last else None}: choose an earlier unfold.cutoff"
         )
-
-
-def _entities(config: Config, vectors_df: DataFrame) -> DataFrame:
-    split = config.align.split
-    query_df = None
-    if split.by is not None:
-        (source,) = (one for one in config.sources if one.name == split.by.source)
-        rows_df = read_source(config, source)
-        check_columns(rows_df, [split.by.column], f"align.split.by: source {source.name}")
-        query_df = query_entities(rows_df, split)
-    return with_split(vectors_df.select("entity_id"), split, query_df, entity_of(F.col("entity_id"), config.unfold))
 
 
 def _segments_of(config: Config) -> tuple[dict[str, list[Numbered]], dict[str, list[Numbered]]]:

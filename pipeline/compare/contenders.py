@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
+from models.mixture import ExpertMixture
+from models.registry import MODELS
 from pipeline.config import Config
+from pipeline.config.comparing import Contender
 from pipeline.config.learning import Train
 from pipeline.errors import UserError
 from pipeline.experiment import with_seed
+from pipeline.layout import Layout
 from pipeline.runs import in_folder
 from pipeline.train.build import check_model
+
+logger = logging.getLogger(__name__)
 
 
 def contenders(config: Config, labels: Sequence[str] = ()) -> list[str]:
@@ -34,6 +44,15 @@ def contenders(config: Config, labels: Sequence[str] = ()) -> list[str]:
 def contender_config(config: Config, label: str, seed: int) -> Config:
     """What is run for a label and seed, in a folder of its own. Raises UserError for keys that `train` has not."""
     contender = config.compare.models[label]
+    values = tuned_values(config, label)
+    if values:
+        contender = contender.with_values(values)
+    chosen = as_configured(config, label, contender)
+    return with_seed(in_folder(chosen, f"compare/{label}/{seed}"), seed)
+
+
+def as_configured(config: Config, label: str, contender: Contender) -> Config:
+    """The configuration with a contender's model and training. Raises UserError for keys that they have not."""
     try:
         train = Train.model_validate(config.train.model_dump() | contender.train)
     except ValidationError as error:
@@ -42,4 +61,26 @@ def contender_config(config: Config, label: str, seed: int) -> Config:
         raise UserError(f"compare.models.{label}.train.{key}: {first['msg']}") from None
     chosen = config.model_copy(update={"model": contender.model, "train": train})
     check_model(chosen)
-    return with_seed(in_folder(chosen, f"compare/{label}/{seed}"), seed)
+    if contender.adapt and not issubclass(MODELS[contender.model.name], ExpertMixture):
+        raise UserError(f"compare.models.{label}.adapt: a {contender.model.name} cannot be; metaaug and mmoe can")
+    return chosen
+
+
+def tuned_values(config: Config, label: str) -> dict[str, Any]:
+    """What `compare.tuned` has for a label; nothing where there is no file. Raises UserError for other content."""
+    if config.compare.tuned is None:
+        return {}
+    path = Path(Layout.of(config).resolve(config.compare.tuned)) / f"{label}.yaml"
+    if not path.is_file():
+        logger.warning("%s: no such file; %s is not tuned", path, label)
+        return {}
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: cannot be read as YAML: {error}") from None
+    model = values.get("model", {}) if isinstance(values, dict) else None
+    parts = [model.get("settings", {}), values.get("train", {})] if isinstance(model, dict) else [None]
+    known = isinstance(model, dict) and set(values) <= {"model", "train"} and set(model) <= {"settings"}
+    if not known or not all(isinstance(part, dict) for part in parts):
+        raise UserError(f"{path}: write it as `jobs.tune` does, {{model: {{settings: …}}, train: …}}")
+    return dict(values)

@@ -1,4 +1,4 @@
-"""The comparison as one page: box plot (MetaCon Fig 5), change against cost (Fig 8), cost bars (Fig 6)."""
+"""The comparison as a page: box plot (MetaCon Fig 5), change over cost (Fig 8), cost (Fig 6), passes (Fig 7)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
+from pipeline.compare.passes import mean_curve
 from pipeline.compare.statistics import Results
 from pipeline.evaluate.style import COLOURS, INK, QUIET, data_uri, figure
 from pipeline.experiment_table import ORACLE
@@ -25,9 +28,13 @@ def page(
     name: str, text: str, results: Results, models: Mapping[str, ModelFacts], ours: str, seeds: Sequence[int]
 ) -> str:
     """The Markdown of the tables and the plots as one HTML file."""
-    plots = [("AUC over segments", box_plot(results)), ("Change against cost", gain_plot(results, models, ours))]
+    plots: list[tuple[str, str | None]] = [
+        ("AUC over segments", box_plot(results)),
+        ("Change against cost", gain_plot(results, models, ours)),
+    ]
     plots.append(("Cost", cost_plot(models)))
-    drawn = "".join(f'<h2>{title}</h2><img alt="{title}" src="{uri}">' for title, uri in plots)
+    plots.append(("Validation AUC after each pass", passes_plot(models, ours)))
+    drawn = "".join(f'<h2>{title}</h2><img alt="{title}" src="{uri}">' for title, uri in plots if uri)
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(name)}: models compared</title>"
         f"<style>{_CSS}</style><body>{_as_html(text)}{drawn}</body></html>\n"
@@ -85,6 +92,25 @@ def cost_plot(models: Mapping[str, ModelFacts]) -> str:
             axes.set_title(title)
             axes.grid(axis="y", visible=False)
         plots[0].invert_yaxis()
+        return data_uri(drawn)
+
+
+def passes_plot(models: Mapping[str, ModelFacts], ours: str) -> str | None:
+    """For each label the mean over seeds after 0, 1, 2 … passes; None where nothing was validated."""
+    curves = {label: mean_curve(facts.passes) for label, facts in models.items()}
+    curves = {label: curve for label, curve in curves.items() if curve}
+    if not curves:
+        return None
+    with figure(10, 4.2) as (drawn, (axes,)):
+        shades = plt.get_cmap("tab20")
+        for number, (label, curve) in enumerate(curves.items()):
+            colour = COLOURS["model"] if label == ours else shades(number % 20)
+            width = 2.4 if label == ours else 1.1
+            axes.plot(list(curve), list(curve.values()), "o-", color=colour, linewidth=width, markersize=3, label=label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("passes over the support")
+        axes.set_ylabel("mean validation AUC")
+        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
         return data_uri(drawn)
 
 

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from pipeline import summary
+from pipeline.compare.chains import chains_of_seeds, references_of
 from pipeline.compare.contenders import contender_config, contenders
 from pipeline.compare.cost import ROWS, measure_cost
+from pipeline.compare.passes import passes_of
 from pipeline.compare.statistics import Results
 from pipeline.compare.table import Comparison, ModelFacts, write_comparison
 from pipeline.config import Config
 from pipeline.errors import UserError
+from pipeline.evaluate.history_plots import read_log
 from pipeline.experiment_table import ORACLE, SegmentResult, read_results
 from pipeline.layout import Layout
 from pipeline.modelfolder import load_model
@@ -42,7 +46,7 @@ def run(config: Config, seeds: Sequence[int], labels: Sequence[str] = ()) -> str
     for number, (label, of_seeds) in enumerate(planned.items(), start=1):
         for seed, contender in of_seeds.items():
             logger.info("model %d of %d: %s, seed %d", number, len(planned), label, seed)
-            run_once(config, contender)
+            run_once(config, contender, config.compare.models[label].adapt)
             _measure_cost(contender)
     layouts = {label: [Layout.of(one) for one in of_seeds.values()] for label, of_seeds in planned.items()}
     comparison = Comparison(
@@ -52,6 +56,7 @@ def run(config: Config, seeds: Sequence[int], labels: Sequence[str] = ()) -> str
         results=_results({label: [read_results(one) for one in of] for label, of in layouts.items()}),
         models={label: _facts(of) for label, of in layouts.items()},
         published=config.evaluate.published,
+        chain_references=references_of(_evaluated(layouts[chosen[0]][0]).get("chains", [])),
     )
     return write_comparison(Layout.of(config).report, comparison)
 
@@ -90,7 +95,8 @@ def _facts(layouts: Sequence[Layout]) -> ModelFacts:
     """Means over seeds of what a model's runs have told."""
     cost = [summary.read(layout, "cost") for layout in layouts]
     train = [summary.read(layout, "train") for layout in layouts]
-    metrics = [summary.read(layout, "evaluate")["groups"].get("all", {}).get("model", {}) for layout in layouts]
+    evaluated = [_evaluated(layout) for layout in layouts]
+    metrics = [one["groups"].get("all", {}).get("model", {}) for one in evaluated]
     return ModelFacts(
         metrics={name: [one[name] for one in metrics] for name in (metrics[0] if metrics else {})},
         parameters=cost[0]["parameters"],
@@ -98,4 +104,10 @@ def _facts(layouts: Sequence[Layout]) -> ModelFacts:
         flops_per_row=cost[0]["flops_per_row"],
         row_microseconds=float(np.median([one["row_microseconds"] for one in cost])),
         epoch_seconds=float(np.median([one["seconds"] / max(1, one["epochs"]) for one in train])),
+        passes=[passes_of(read_log(layout.train_log)) for layout in layouts],
+        chains=chains_of_seeds([one.get("chains", []) for one in evaluated]),
     )
+
+
+def _evaluated(layout: Layout) -> dict[str, Any]:
+    return summary.read(layout, "evaluate")

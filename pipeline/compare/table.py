@@ -6,11 +6,12 @@ import csv
 import io
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
+from pipeline.compare.chains import chain_parts
+from pipeline.compare.markdown import markdown_table, spread
+from pipeline.compare.passes import passes_csv
 from pipeline.compare.plots import page
 from pipeline.compare.statistics import Results, average_ranks, paired_tests
 from pipeline.config.learning import Metric
@@ -29,6 +30,10 @@ class ModelFacts:
     flops_per_row: float
     row_microseconds: float
     epoch_seconds: float
+    passes: Sequence[Mapping[int, float]] = ()
+    """For each seed: passes over the support -> validation AUC after them."""
+    chains: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    """Link of a chain -> metric (evaluate/chains.py) -> a value a seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +46,17 @@ class Comparison:
     results: Results
     models: Mapping[str, ModelFacts]
     published: Mapping[str, Mapping[Metric, float]]
+    chain_references: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+    """Baseline or oracle -> link -> metric -> value."""
 
 
 def write_comparison(folder: Path, comparison: Comparison) -> str:
-    """Write compare.csv, compare.md and compare.html; return the Markdown."""
+    """Write compare.csv, compare_passes.csv, compare.md and compare.html; return the Markdown."""
     text = as_markdown(comparison)
     folder.mkdir(parents=True, exist_ok=True)
     written = {
         "compare.csv": _csv(comparison),
+        "compare_passes.csv": passes_csv(comparison.models, comparison.seeds),
         "compare.md": text,
         "compare.html": page(
             comparison.name, text, comparison.results, comparison.models, comparison.ours, comparison.seeds
@@ -73,6 +81,7 @@ def as_markdown(comparison: Comparison) -> str:
         "Means over the binary segments. Log loss on decisions is how MetaCon's Table 1 has it, "
         "34.54 × (1 − accuracy).",
         _metrics_table(comparison),
+        *chain_parts(comparison.models, comparison.chain_references),
         "Cost. Operations are counted, of a row scored for all segments; µs a row: one thread, for all segments.",
         _cost_table(comparison),
     ]
@@ -104,7 +113,7 @@ def _auc_table(comparison: Comparison) -> str:
         else:
             row += ["", "", ""]
         rows.append(row)
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def _metrics_table(comparison: Comparison) -> str:
@@ -115,12 +124,12 @@ def _metrics_table(comparison: Comparison) -> str:
     ]
     for label, figures in comparison.published.items():
         rows.append([label, *(f"{figures[name]:.4f}" if name in figures else "" for name in names)])
-    return _table(["model", *(HEADINGS[name] for name in names)], rows)
+    return markdown_table(["model", *(HEADINGS[name] for name in names)], rows)
 
 
 def _cost_table(comparison: Comparison) -> str:
     head = ["model", "parameters", "without tables", "kFLOP a row", "µs a row", "s an epoch"]
-    return _table(
+    return markdown_table(
         head,
         [
             [
@@ -136,19 +145,8 @@ def _cost_table(comparison: Comparison) -> str:
     )
 
 
-def spread(values: Sequence[float] | np.ndarray) -> str:
-    """`mean ± standard deviation`, four digits; the mean alone for one value."""
-    deviation = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.4f}{deviation}"
-
-
 def _count(results: Results, group: str) -> int:
     return sum(group in ("all", one) for one in results.groups)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
 def _csv(comparison: Comparison) -> str:

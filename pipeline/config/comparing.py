@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
@@ -17,6 +18,14 @@ class Contender(Section):
     model: Model
     train: dict[str, Any] = {}
     """Keys of `train` that are other for this model."""
+    adapt: bool = False
+    """Segments go on from the trained model, one by one (`adapt`), before it is evaluated: metaaug and mmoe only."""
+
+    def with_values(self, values: Mapping[str, Any]) -> Contender:
+        """The contender with other values, written as it is: {model: {settings: …}, train: …}."""
+        settings = self.model.settings | values.get("model", {}).get("settings", {})
+        model = self.model.model_copy(update={"settings": settings})
+        return self.model_copy(update={"model": model, "train": self.train | values.get("train", {})})
 
 
 class Compare(Section):
@@ -24,3 +33,6 @@ class Compare(Section):
     """Label -> contender, in the order of the tables."""
     ours: str | None = None
     """The label that the others are tested against (default: the first)."""
+    tuned: str | None = None
+    """A folder of `LABEL.yaml` as `jobs.tune` writes them: their values over those above. A contender without a file
+    stays as it is, and that is said."""

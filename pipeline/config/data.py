@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pipeline.config.base import Section
-from pipeline.config.names import date_as_text, day, glob_pattern, identifier, instant, sql_name, window
+from pipeline.config.names import date_as_text, day, glob_pattern, identifier, instant, sql_name, time_zone, window
 from pipeline.config.paths import parse_path
 
 Name = Annotated[str, AfterValidator(identifier)]
@@ -17,6 +17,7 @@ Instant = Annotated[str, BeforeValidator(date_as_text), AfterValidator(instant)]
 Day = Annotated[str, BeforeValidator(date_as_text), AfterValidator(day)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Window = Annotated[str, AfterValidator(window)]
+Zone = Annotated[str, AfterValidator(time_zone)]
 
 
 class Table(Section):
@@ -152,6 +153,8 @@ class Source(Table):
     time: str | None = None
     """The column of the event time; none for a static source (a profile), whose rows count at any cutoff."""
     time_unit: Literal["timestamp", "seconds", "milliseconds"] = "timestamp"
+    timezone: Zone | None = None
+    """The zone of times that name none, such as UTC or Europe/Berlin. None: such a time is an error."""
     join: list[Join] = []
     """Tables to look events' columns up in, such as the genres of a movie."""
     where: str | None = None
@@ -168,6 +171,8 @@ class Source(Table):
             timed = rule.kind in ("time", "recency") or rule.aggregate in ("decay", "last") or rule.windows
             if self.time is None and timed and rule.kind != "sql":
                 raise ValueError(f"rule {rule.name}: needs event times, but the source declares no time column")
+        if self.timezone is not None and (self.time is None or self.time_unit != "timestamp"):
+            raise ValueError(f"source {self.name}: timezone is for a time column of unit timestamp")
         return self
 
 
@@ -354,6 +359,17 @@ class LabelTable(Table):
     on_unknown_entity: Literal["fail", "quarantine"] = "fail"
 
 
+class Pairs(Section):
+    """prepare.dataset ml1m: which pairs (user, movie) are taken of the ratings."""
+
+    users: int = Field(default=1000, ge=1)
+    ratings: int = Field(default=30, ge=1)
+    """At most so many rated movies of a user."""
+    negatives: int = Field(default=1, ge=1)
+    """So many unrated movies for each rated one."""
+    seed: int = 0
+
+
 class SplitBy(Section):
     """A split that the data brings along: entities whose `column` in `source` is one of `query` are the query split."""
 
@@ -362,12 +378,28 @@ class SplitBy(Section):
     query: list[str]
 
 
+class SplitKey(Section):
+    """A split by hash of a column in place of the entity: those of the same value are in the same split."""
+
+    source: str
+    column: str
+
+
 class Split(Section):
     query: Fraction = 1 / 3
     validation: Fraction = 0.1
     """Share of the support that becomes validation."""
     seed: int = 0
     by: SplitBy | None = None
+    key: SplitKey | None = None
+    """Entities that belong together, such as the pairs (user, item) of one user, are in one split. An entity without a
+    value stands for itself."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Split:
+        if self.by is not None and self.key is not None:
+            raise ValueError("by and key exclude each other: by brings the query split along, key is hashed for one")
+        return self
 
 
 class Masks(Section):

@@ -38,6 +38,9 @@ class Train(Section):
     """Torch threads a rank (default: cores / ranks)."""
     lanes: int = Field(default=4, ge=1)
     """The global batch is made of this many lanes whatever the number of ranks; ranks must divide it."""
+    sync_every: int = Field(default=1, ge=1)
+    """1: ranks sum their gradients at every step. H: a rank takes H steps by itself, then parameters are averaged over
+    ranks, and at the end of each epoch; a H-th is sent. The optimizer's moments stay each rank's own."""
     reader: Literal["petastorm", "pyarrow"] = "pyarrow"
     seed: int = 0
     epochs: int = Field(default=15, ge=0)
@@ -126,3 +129,20 @@ class Simulate(Section):
     niche_positives: tuple[int, int] = (20, 200)
     block: int = Field(default=2048, ge=1)
     """Entities a block: the unit of reproducible random numbers."""
+
+
+class Funnel(Section):
+    """A simulated funnel, in place of `simulate`: impressions of items to users, clicks, conversions after clicks."""
+
+    impressions: int = Field(default=40_000, ge=100)
+    users: int = Field(default=400, ge=10)
+    items: int = Field(default=150, ge=10)
+    click_rate: float = Field(default=0.25, gt=0, lt=1)
+    """Share of the impressions that are clicked."""
+    conversion_rate: float = Field(default=0.15, gt=0, lt=1)
+    """Share of all impressions that would convert if each were clicked; of those that are clicked it is higher."""
+    bias: float = Field(default=1.0, ge=0)
+    """How much of what makes a user click makes him convert too: selection bias. 0: none."""
+    seed: int = 0
+    block: int = Field(default=16_384, ge=1)
+    """Impressions a file: the unit of reproducible random numbers."""

@@ -37,7 +37,7 @@ def load_config(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> C
     workdir = config.run.workdir.replace("{name}", config.run.name)
     if "{" in workdir:
         raise UserError(f"run.workdir: {config.run.workdir!r} may hold {{name}} and no other {{…}}")
-    return config.model_copy(update={"run": config.run.model_copy(update={"workdir": workdir})})
+    return config.model_copy(update={"run": config.run.model_copy(update={"workdir": workdir})}).with_derived()
 
 
 def to_yaml(config: Config) -> str:
@@ -130,7 +130,8 @@ def _explain(error: ValidationError, content: dict[str, Any]) -> str:
         else:
             message = problem["msg"].removeprefix("Value error, ")
             given = problem.get("input")
-            shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool | date) else ""
+            plain = isinstance(given, str | int | float | bool | date)
+            shown = f" (given: {given!r})" if plain and "jdbc" not in problem["loc"] else ""  # no password is shown
             lines.append(f"{where}: {message}{shown}")
     return "configuration refused:\n  " + "\n  ".join(lines)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 _MOST_DAYS = 36_500
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -24,6 +25,13 @@ def sql_name(name: str) -> str:
         raise ValueError(
             f"{name!r} is not a safe table name: one to three parts of letters, digits and underscores, joined by dots"
         )
+    return name
+
+
+def environment_name(name: Any) -> str:
+    """`$NAME`, an environment variable's name. Raises ValueError, which does not repeat what it was given."""
+    if not isinstance(name, str) or not name.startswith("$") or not _IDENTIFIER.fullmatch(name[1:]):
+        raise ValueError("is to be the name of an environment variable that holds it, such as $SHOP_PASSWORD")
     return name
 
 
@@ -55,6 +63,15 @@ def window(text: str) -> str:
 def days_of(window: str) -> int:
     """The days of a window."""
     return int(window.removesuffix("d"))
+
+
+def time_zone(name: str) -> str:
+    """A zone of the IANA database. Raises ValueError."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"{name!r} is no time zone such as UTC or Europe/Berlin") from None
+    return name
 
 
 def day(text: str) -> str:

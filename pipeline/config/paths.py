@@ -81,6 +81,19 @@ def hops_of(path: Path) -> Iterator[Hop]:
             yield from hops_of(step)
 
 
+def text_of(path: Path) -> str:
+    """The path as `parse_path` reads it."""
+    match path:
+        case Hop():
+            return ("^" if path.inverse else "") + f"<{path.relation}>"
+        case Sequence():
+            return "/".join(f"({text_of(one)})" if isinstance(one, Alternative) else text_of(one) for one in path.steps)
+        case Alternative():
+            return "|".join(text_of(choice) for choice in path.choices)
+        case Repeat():
+            return f"({text_of(path.step)}){{{path.least},{path.most}}}"
+
+
 def inverted(path: Path) -> Path:
     """The path walked from its end to its start."""
     match path:

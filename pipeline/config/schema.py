@@ -5,15 +5,27 @@ from __future__ import annotations
 import difflib
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_serializer,
+    model_validator,
+)
 
 from pipeline.config.adapting import Adapt
 from pipeline.config.base import Section
 from pipeline.config.comparing import Compare
 from pipeline.config.compositions import check_compositions, check_seeds
-from pipeline.config.data import Align, KnowledgeBase, LabelTable, Segment, Source, Space, Unfold
-from pipeline.config.learning import Evaluate, Model, Score, Simulate, Train
+from pipeline.config.data import Align, KnowledgeBase, LabelTable, Pairs, Segment, Source, Space, Unfold
+from pipeline.config.facts import Derive, Facts
+from pipeline.config.forms import Derived, derived_sources
+from pipeline.config.graphs import Graph
+from pipeline.config.learning import Evaluate, Funnel, Model, Score, Simulate, Train
 from pipeline.config.names import identifier
+from pipeline.config.relational import Database
+from pipeline.config.tuning import Tune
 
 
 class Run(Section):
@@ -36,7 +48,15 @@ class Spark(Section):
 class Prepare(Section):
     """A raw file format that Spark cannot read by itself, made into events first."""
 
-    dataset: Literal["none", "adult", "a9a"] = "none"
+    dataset: Literal["none", "adult", "a9a", "ml1m"] = "none"
+    pairs: Pairs = Pairs()
+    """ml1m: which pairs are made of the ratings."""
+
+    @model_validator(mode="after")
+    def _pairs_of_ml1m(self) -> Prepare:
+        if self.dataset != "ml1m" and self.pairs != Pairs():
+            raise ValueError(f"prepare.pairs is for dataset ml1m, not {self.dataset}")
+        return self
 
 
 def _as_list(content: Any) -> Any:
@@ -49,10 +69,15 @@ class Config(Section):
     run: Run = Run()
     spark: Spark = Spark()
     simulate: Simulate | None = None
+    funnel: Funnel | None = None
     prepare: Prepare = Prepare()
     sources: list[Source] = []
     knowledge_base: Annotated[list[KnowledgeBase], BeforeValidator(_as_list)] = []
     """One table of triples or several; one may stand without the list's dash."""
+    databases: list[Database] = []
+    graphs: list[Graph] = []
+    facts: list[Facts] = []
+    derive: Derive = Derive()
     unfold: Unfold = Unfold()
     label_tables: list[LabelTable] = []
     segments: list[Segment] = []
@@ -65,30 +90,63 @@ class Config(Section):
     score: Score = Score()
     compare: Compare = Compare()
     adapt: Adapt = Adapt()
+    tune: Tune = Tune()
+
+    @property
+    def simulates(self) -> bool:
+        """Whether the simulate stage has anything to do."""
+        return self.simulate is not None or self.funnel is not None
+
+    @model_validator(mode="after")
+    def _one_simulation(self) -> Config:
+        if self.simulate is not None and self.funnel is not None:
+            raise ValueError("simulate and funnel exclude each other: both write {workdir}/events")
+        return self
 
     @model_validator(mode="after")
     def _references(self) -> Config:
+        every = [*self.sources, *derived_sources(self.databases, self.graphs, self.facts)]
         for what, names in (
-            ("source", [source.name for source in self.sources]),
+            ("database", [database.name for database in self.databases]),
+            ("source", [source.name for source in every]),
             ("label table", [table.name for table in self.label_tables]),
             ("segment", [segment.name for segment in self.segments]),
         ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"duplicate {what} name: {', '.join(twice)}; each {what} needs a name of its own")
-        sources = {source.name for source in self.sources}
+        sources = {source.name for source in every}
         tables = {table.name for table in self.label_tables}
         for segment in self.segments:
             _known(segment.label.source, sources, f"segment {segment.name}: label source")
             _known(segment.label.table, tables, f"segment {segment.name}: label table")
             if isinstance(segment.sample_space, Space):
                 _known(segment.sample_space.source, sources, f"segment {segment.name}: sample_space source")
+        if self.derive.rules and not self.has_knowledge:
+            raise ValueError("derive.rules have nothing to derive from: declare a knowledge_base, graphs or facts")
         check_compositions(self.segments)
         check_seeds(self.segments, self.label_tables)
         _check_chains(self.chains, self.segments)
         if self.align.split.by is not None:
             _known(self.align.split.by.source, sources, "align.split.by: source")
+        if self.align.split.key is not None:
+            _known(self.align.split.key.source, sources, "align.split.key: source")
         return self
+
+    @field_serializer("sources", mode="wrap")
+    def _declared(self, sources: list[Source], handler: SerializerFunctionWrapHandler) -> Any:
+        """What a person wrote; the others follow from it."""
+        return handler([source for source in sources if not isinstance(source, Derived)])
+
+    def with_derived(self) -> Config:
+        """With the sources that databases, graphs and facts are read as."""
+        derived = derived_sources(self.databases, self.graphs, self.facts)
+        return self.model_copy(update={"sources": [*self.sources, *derived]}) if derived else self
+
+    @property
+    def has_knowledge(self) -> bool:
+        """Whether there is anything to make triples of."""
+        return bool(self.knowledge_base or self.graphs or self.facts)
 
 
 def _known(name: str | None, names: set[str], what: str) -> None:

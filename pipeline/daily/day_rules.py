@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 
 from pipeline.config import Config
 from pipeline.config.data import Rule, Source
+from pipeline.config.forms import Derived
 from pipeline.errors import UserError
 from pipeline.sources import quoted, read_table
 from pipeline.unfold.fields import Field
@@ -65,6 +66,12 @@ def day_rules(source: Source) -> list[DayRule]:
 
 def check_rules(config: Config) -> None:
     """Raises UserError for rules that cannot be put together from days, and where no source has a time."""
+    for source in dated_sources(config):
+        if isinstance(source, Derived):
+            raise UserError(
+                f"source {source.name}: rows with times at the end of a walk through a database have no files of their "
+                "own to find a day's events in; use the unfold stage, or declare the table as a source"
+            )
     for source in config.sources:
         for rule in source.rules:
             if rule.kind == "sql":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import reduce
+from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -16,12 +17,13 @@ from pipeline.daily.day_rules import dated_sources
 from pipeline.daily.files import Files, is_any_day
 from pipeline.session import get_session
 from pipeline.sources import bad_rows, good_rows, read_marked
+from pipeline.sources.databases import check_databases
 from pipeline.tables import Tables
 from pipeline.unfold.associations import EXACT, exploded, masks_by_entity, weighed_pairs
 from pipeline.unfold.fields import Field, fields_of
 from pipeline.unfold.inputs import Keep, replace_quarantine
 from pipeline.unfold.latest import is_reduced, reduced
-from pipeline.unfold.profile import Profile, check_features, profile_rows
+from pipeline.unfold.profile import Profile, check_features, check_zones, profile_rows
 from pipeline.unfold.unite import Associations, merged_masks
 
 
@@ -44,6 +46,7 @@ class DayInputs:
         self._bad_triples_df = bad_triples_df
         self._fields = fields_of(config.sources)
         self._exploded_df: DataFrame | None = None
+        self.facts: dict[str, Any] = {}
 
     def read(self, keep: Keep) -> dict[str, Profile]:
         config = self._config
@@ -52,6 +55,7 @@ class DayInputs:
         marked = {source.name: read_marked(config, source) for source in static}
         profiles = {source.name: profile_rows(marked[source.name], source, config) for source in static}
         profiles |= _profiles(config, self._files)
+        check_zones(config, profiles)
         check_features(config, profiles)
         parts = [_days_exploded(config, self._days, [one for one in self._fields if one.source in dated])]
         for source in static:
@@ -62,8 +66,11 @@ class DayInputs:
                 parts.append(static_df.withColumn("exact", F.col("weight").cast(EXACT)))
         self._exploded_df = reduce(DataFrame.unionByName, parts)
         bad = [bad_rows(marked[one.name], one) for one in static if profiles[one.name]["quarantined"]]
+        bad_tables, tables = check_databases(config)
+        if tables:
+            self.facts["tables"] = tables
         others = (self._bad_triples_df, self._files.bad_rows())
-        replace_quarantine(config, [*bad, *(bad_df for bad_df in others if bad_df is not None)])
+        replace_quarantine(config, [*bad_tables, *bad, *(bad_df for bad_df in others if bad_df is not None)])
         return profiles
 
     def associate(self, seed: int, keep: Keep) -> Associations:

@@ -1,8 +1,9 @@
 """Which days the files of a source hold: the table `daily_files`. New and changed files alone are looked at.
 
 A day's events may stand in any files: late ones usually come in later files. What the record says of a file holds for
-as long as its size and time of modification do, and the way the source is read. A day's input is known by the number of its events and the sum of
-their hashes over all files, so files that are rewritten or merged without a change to their rows open no day again.
+as long as its size, its time of modification and the way the source is read do. A day's input is known by the number
+of its events and the sum of their hashes over all files, so files that are rewritten or merged without a change to
+their rows open no day again.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from pipeline.tables import Tables
 logger = logging.getLogger(__name__)
 
 TABLE = "daily_files"
-"""source, file, bytes, modified, reading (fingerprint, see day_rules.py), day (null: rows of no day, so bad ones), rows,
-hash, first, last."""
+"""source, file, bytes, modified, reading (fingerprint, see day_rules.py), day (null: rows of no day, so bad ones),
+rows, hash, first, last."""
 BAD = "daily_bad_rows"
 """source, file, reason, row: what is wrong in which file."""
 

@@ -21,8 +21,9 @@ from pipeline.faults import fault_point
 from pipeline.layout import Layout
 from pipeline.session import get_session
 from pipeline.tables import Tables
-from pipeline.unfold.knowledge import check_paths, read_triples
+from pipeline.unfold.knowledge import check_paths
 from pipeline.unfold.stage import check_config, run_on
+from pipeline.unfold.triples import read_triples
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def run(config: Config, first: str | None = None, last: str | None = None, vecto
     _check(config, first, last)
     asked = None if first is None else runs.span(first, last or first)
     sources, record = dated_sources(config), runs.Runs(config)
-    triples_df, bad_triples_df = read_triples(config) if config.knowledge_base else (None, None)
+    triples_df, bad_triples_df = read_triples(config) if config.has_knowledge else (None, None)
     check_paths(config, triples_df)
     if triples_df is not None:
         triples_df = triples_df.persist()

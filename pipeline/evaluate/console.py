@@ -56,6 +56,11 @@ def sentences(facts: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"above {name_of(baseline)} on {wins['wins']} of {judged} segments (sign test p = {wins['p_value']:.2g})"
         )
+    for link in facts.get("chains", []):
+        own = link["of"].get(MODEL)
+        if own:
+            where = f"P({link['later']}) above P({link['before']})"
+            lines.append(f"{where}: on {100 * own['violations']:.2f} % of rows, by {own['excess']:.2g} in the mean")
     return lines
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.evaluate import chains
 from pipeline.evaluate.console import columns_of, name_of, number, percent
 from pipeline.evaluate.results import MODEL, ORACLE
 
@@ -86,6 +87,21 @@ def _mean_row(
         best = (min if name in LOWER_IS_BETTER else max)(known, default=math.nan)
         cells.append({"text": number(value), "best": who != ORACLE and len(known) > 1 and value == best})
     return {"group": label, "who": name_of(who), "cells": cells, "first": bool(label)}
+
+
+def chains_table(facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A row a link of a chain and scorer; None without chains."""
+    links = [link for link in facts.get("chains", []) if link["of"]]
+    if not links:
+        return None
+    names = [name for name in chains.HEADINGS if any(name in one for link in links for one in link["of"].values())]
+    rows = []
+    for link in links:
+        for place, (who, metrics) in enumerate(link["of"].items()):
+            label = f"{link['before']} → {link['later']}" if not place else ""
+            cells = [{"text": number(metrics.get(name)), "best": False} for name in names]
+            rows.append({"group": label, "who": name_of(who), "cells": cells, "first": bool(label)})
+    return {"headings": ["link", "", *(chains.HEADINGS[name] for name in names)], "rows": rows}
 
 
 def training(facts: Mapping[str, Any]) -> list[tuple[str, str]]:

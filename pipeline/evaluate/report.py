@@ -22,6 +22,7 @@ from pipeline.evaluate.attention_plot import attention_plot
 from pipeline.evaluate.console import sentences
 from pipeline.evaluate.page import (
     cards,
+    chains_table,
     mean_tables,
     small_tables,
     sources,
@@ -69,10 +70,11 @@ def write_report(
         code_version=loaded.spec.code_version or "unknown",
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         query_rows=facts["query_rows"],
-        contents=_contents(drawn),
+        contents=_contents(drawn | {"chains": "a table" if facts.get("chains") else None}),
         cards=cards(facts, summaries["score"]),
         sentences=sentences(facts),
         mean_tables=mean_tables(facts),
+        chains=chains_table(facts),
         threshold_for=THRESHOLD_FOR[threshold_for],
         segments=segments_table(results, baselines),
         plots=drawn,
@@ -132,7 +134,13 @@ def _plots(
 
 
 def _contents(drawn: Mapping[str, str | None]) -> list[tuple[str, str]]:
-    sections = [("groups", "Means"), ("segments", "Segments"), ("curves", "ROC"), ("calibration", "Calibration")]
+    sections = [
+        ("groups", "Means"),
+        ("chains", "Chains"),
+        ("segments", "Segments"),
+        ("curves", "ROC"),
+        ("calibration", "Calibration"),
+    ]
     sections += [("gates", "Experts"), ("attention", "Attention"), ("training", "Training"), ("data", "Data")]
     sections += [("timings", "Timings")]
     return [one for one in sections if one[0] in ("groups", "segments", "data") or drawn.get(one[0])]

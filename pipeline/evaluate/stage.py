@@ -18,6 +18,7 @@ from pipeline.evaluate import baselines
 from pipeline.evaluate.attention import task_attention
 from pipeline.evaluate.baselines import Fitted, Splits, fit_baselines
 from pipeline.evaluate.cache import cached, key_of
+from pipeline.evaluate.chains import measure_chains
 from pipeline.evaluate.console import print_results
 from pipeline.evaluate.oracle import read_truth
 from pipeline.evaluate.predict import TaskScores, predict
@@ -66,6 +67,9 @@ def run(config: Config) -> None:
         "published": settings.published if any(one.kind == "binary" for one in results) else {},
         "baseline_seconds": {name: round(sum(one.seconds for one in of), 1) for name, of in fitted.items()},
     }
+    if config.chains:
+        names = [task.name for task in shards.tasks]
+        facts["chains"] = measure_chains(config.chains, names, scores, config.train.space == "local")
     attention = task_attention(loaded.model, known, shards.tasks, shards.masks())
     report = write_report(
         layout, config.run.name, loaded, results, facts, scores, predicted.gates, attention, settings.threshold

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import shutil
 import time
-import uuid
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyspark.sql import functions as F
 from tqdm import tqdm
@@ -31,6 +27,8 @@ from pipeline.layout import Layout
 from pipeline.session import get_session
 from pipeline.simulate.block import generate_block
 from pipeline.simulate.events import block_tables, knowledge_base
+from pipeline.simulate.files import open_staging, put_in_place, write_file
+from pipeline.simulate.funnel_job import run_funnel
 from pipeline.simulate.oracle import BINS, histogram, oracle_auc
 from pipeline.simulate.world import World, build_world
 
@@ -44,8 +42,12 @@ _RESULT = "part long, entities long, events long, histogram binary"
 def run(config: Config) -> None:
     """Write {workdir}/events/{content,mobile,ads,finance,profile,knowledge_base,labels,truth} and oracle.json.
 
+    With a section `funnel` its impressions are written instead (funnel_job.py).
     Raises UserError where there is nothing to simulate, no cutoff, or the folder cannot be written.
     """
+    if config.funnel is not None:
+        run_funnel(config, config.funnel)
+        return
     settings = config.simulate
     if settings is None:
         raise UserError("nothing to simulate: add a section simulate: {entities: 20000} to the configuration")
@@ -53,13 +55,13 @@ def run(config: Config) -> None:
         raise UserError("unfold.cutoff is missing: simulated events are placed around it; set it to a date")
     started = time.monotonic()
     root = (Layout.of(config).workdir / "events").absolute()
-    staging = _staging(root)
+    staging = open_staging(root)
     world = world_of(settings)
     cutoff = int(datetime.fromisoformat(config.unfold.cutoff).replace(tzinfo=UTC).timestamp()) * 1_000_000
     counts, facts = _write_blocks(config, settings, world, cutoff, staging)
-    _write(knowledge_base(world), staging / "knowledge_base" / "part-00000.parquet")
+    write_file(knowledge_base(world), staging / "knowledge_base" / "part-00000.parquet")
     _write_oracle(world, counts, staging)
-    _put_in_place(staging, root)
+    put_in_place(staging, root)
     seconds = time.monotonic() - started
     summary.write(Layout.of(config), "simulate", {**facts, "seed": settings.seed, "seconds": seconds})
     logger.info("simulated %(entities)d entities, %(events)d events", facts)
@@ -120,19 +122,11 @@ def _write_part(
             tables.setdefault(name, []).append(table)
     whole = {name: pa.concat_tables(pieces) for name, pieces in tables.items()}
     for name, table in whole.items():
-        _write(table, Path(folder) / name / f"part-{part:05d}.parquet")
+        write_file(table, Path(folder) / name / f"part-{part:05d}.parquet")
     events = sum(whole[name].num_rows for name in ("content", "mobile", "ads", "finance"))
     return pa.RecordBatch.from_pydict(
         {"part": [part], "entities": [known], "events": [events], "histogram": [counts.tobytes()]}
     )
-
-
-def _write(table: pa.Table, path: Path) -> None:
-    """Whole or not at all: two attempts at one file each write their own and the last rename wins."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    pq.write_table(table, temporary, compression="zstd")
-    os.replace(temporary, path)
 
 
 def _write_oracle(world: World, counts: NDArray[np.int64], folder: Path) -> None:
@@ -143,25 +137,3 @@ def _write_oracle(world: World, counts: NDArray[np.int64], folder: Path) -> None
         for name, auc, n, all_ in zip(world.segments.names, oracle_auc(counts), positives, total, strict=True)
     ]
     (folder / "oracle.json").write_text(json.dumps({"segments": segments}, indent=1) + "\n", encoding="utf-8")
-
-
-def _staging(root: Path) -> Path:
-    """A fresh folder beside the final one; what a killed run left behind is removed."""
-    staging = root.with_name(".writing-events")
-    try:
-        if staging.exists():
-            shutil.rmtree(staging)
-        staging.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"{staging}: cannot be written ({error.strerror}); check run.workdir") from None
-    return staging
-
-
-def _put_in_place(staging: Path, root: Path) -> None:
-    old = root.with_name(".old-events")
-    if old.exists():
-        shutil.rmtree(old)
-    if root.exists():
-        os.replace(root, old)
-    os.replace(staging, root)
-    shutil.rmtree(old, ignore_errors=True)

@@ -25,20 +25,24 @@ def read_table(config: Config, table: Table) -> DataFrame:
     Raises UserError for a path that is not there or does not hold the format, and for a column to rename that is
     not there.
     """
+    what = name_of(table)
+    rows_df = open_at(config, table, what, table.format)
+    return renamed(rows_df, table, what)
+
+
+def open_at(config: Config, table: Table, what: str, form: str) -> DataFrame:
+    """What is at a table's path, by one of Spark's readers. Raises UserError."""
     spark = get_session(config)
     path = Layout.of(config).resolve(table.path)
-    what = name_of(table)
     if not _exists(spark, path):
-        raise UserError(f"{what}: no {table.format} data at {path}; check its path, or run the stage that writes it")
-    reader = spark.read.format(table.format).options(**table.options)
-    if table.format == "json" and "primitivesAsString" not in table.options:
+        raise UserError(f"{what}: no {form} data at {path}; check its path, or run the stage that writes it")
+    reader = spark.read.format(form).options(**table.options)
+    if form == "json" and "primitivesAsString" not in table.options:
         reader = reader.option("primitivesAsString", "true")
     try:
-        is_text = table.format in ("csv", "json")
-        rows_df = _open_text(reader, path, table) if is_text else reader.load(path)
+        return _open_text(reader, path, table) if form in ("csv", "json") else reader.load(path)
     except (PySparkException, Py4JJavaError) as error:
-        raise UserError(f"{what}: {path} cannot be read as {table.format}: {first_line(error)}") from None
-    return _renamed(rows_df, table, what)
+        raise UserError(f"{what}: {path} cannot be read as {form}: {first_line(error)}") from None
 
 
 def name_of(table: Table) -> str:
@@ -46,7 +50,19 @@ def name_of(table: Table) -> str:
     return f"{_KINDS.get(type(table).__name__, 'table')} {getattr(table, 'name', '')}".strip()
 
 
-_KINDS = {"Source": "source", "LabelTable": "label table", "KnowledgeBase": "knowledge_base", "Join": "join"}
+_KINDS = {
+    "WalkSource": "source",
+    "TableSource": "table",
+    "NodeSource": "source",
+    "FactSource": "source",
+    "DatabaseTable": "table",
+    "Nodes": "graph nodes",
+    "Edges": "graph edges",
+    "Source": "source",
+    "LabelTable": "label table",
+    "KnowledgeBase": "knowledge_base",
+    "Join": "join",
+}
 
 
 def parse_type(text: str, column: str, what: str) -> T.DataType:
@@ -93,7 +109,8 @@ def _open_text(reader: DataFrameReader, path: str, table: Table) -> DataFrame:
     return reader.schema(schema).load(path)
 
 
-def _renamed(rows_df: DataFrame, table: Table, what: str) -> DataFrame:
+def renamed(rows_df: DataFrame, table: Table, what: str) -> DataFrame:
+    """Columns under the names that the table's `rename` gives them."""
     missing = [name for name in table.rename if name not in rows_df.columns]
     if missing:
         check_columns(rows_df, dict.fromkeys(missing, "rename"), what)

@@ -12,26 +12,31 @@ context.py, precision.py  device and number format          log.py           pro
 """
 
 from pipeline.config import Config
+from pipeline.errors import UserError
 from pipeline.train.checks import check
 from pipeline.train.distribution import inside_horovod, join_world
 from pipeline.train.launchers import run_horovodrun, run_spark
+from pipeline.train.loop import Watch
 from pipeline.train.ranks import train
 
 _LAUNCHERS = {"horovodrun": run_horovodrun, "spark": run_spark}
 
 
-def run(config: Config) -> None:
+def run(config: Config, watch: Watch | None = None) -> None:
     """Train on the current shards and write the model folder.
 
     Started under horovodrun (`horovodrun -np 2 python -m jobs.train …`) this process is one rank of its job,
-    whatever `train.launcher` says. Raises UserError, before any rank starts, for what does not fit.
+    whatever `train.launcher` says. watch: is told of each epoch, in one process (launcher process) only.
+    Raises UserError, before any rank starts, for what does not fit.
     """
+    if watch is not None and (inside_horovod() or config.train.launcher != "process"):
+        raise UserError(f"epochs cannot be watched with train.launcher {config.train.launcher}: set it to process")
     if inside_horovod():
         world = join_world()
         train(config, check(config, ranks=world.size, checksums=world.is_first), world)
         return
     shards = check(config, ranks=config.train.ranks)
     if config.train.launcher == "process":
-        train(config, shards, join_world())
+        train(config, shards, join_world(), watch)
     else:
         _LAUNCHERS[config.train.launcher](config)

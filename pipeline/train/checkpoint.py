@@ -71,13 +71,15 @@ class Checkpoint:
         return {name.removeprefix(start): tensor for name, tensor in self.tensors.items() if name.startswith(start)}
 
 
-def fingerprint(config: Config, manifest: Mapping[str, Any]) -> str:
-    """A hash of what a run learns from: shards, model and training settings, but not how many ranks train it."""
+def fingerprint(config: Config, manifest: Mapping[str, Any], ranks: int = 1) -> str:
+    """A hash of what a run learns from: shards, model and training settings; how many ranks train it only where they
+    take steps by themselves (sync_every above 1), for then it matters."""
     content = {
         "train": config.train.model_dump(mode="json", exclude=_NOT_LEARNING),
         "model": config.model.model_dump(mode="json"),
         "chains": config.chains,
         "manifest": manifest,
+        "ranks": ranks if config.train.sync_every > 1 else None,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()[:12]
 

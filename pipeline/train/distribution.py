@@ -23,6 +23,8 @@ class World:
     size = 1
     local_rank = 0
     local_size = 1
+    summed_bytes = 0
+    """What this rank has given into sums: gradients, or parameters to be averaged. (A ring sends it about twice.)"""
 
     @property
     def is_first(self) -> bool:
@@ -65,11 +67,14 @@ class HorovodWorld(World):
 
     def sum_(self, tensor: Tensor) -> None:
         staged = self._staged(tensor)
+        self.summed_bytes += staged.numel() * staged.element_size()
         self._hvd.allreduce_(staged, op=self._hvd.Sum, name="sum")
         tensor.copy_(staged)
 
     def sum_sparse(self, gradient: Tensor, name: str) -> Tensor:
         staged = self._staged(gradient.coalesce())
+        for part in (staged.indices(), staged.values()):
+            self.summed_bytes += part.numel() * part.element_size()
         summed = self._hvd.sparse_allreduce_async(staged, name=name, op=self._hvd.Sum)()
         return summed.to(gradient.device).coalesce()
 

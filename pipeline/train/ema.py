@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from pipeline.train.distribution import World
+
 
 class MovingAverage:
     """average_t = d_t average_(t-1) + (1 - d_t) parameter_t, with d_t = min(decay, (1 + t) / (10 + t)).
@@ -54,6 +56,18 @@ class MovingAverage:
             if gradient is not None:
                 # A row just caught up: one more step of decay, towards its new value.
                 self._catch_up(name, gradient.indices()[0])
+
+    def catch_up(self) -> None:
+        """Call before parameters are changed other than by a step."""
+        self._catch_up_all()
+
+    @torch.no_grad()
+    def average_over(self, world: World) -> None:
+        """The mean of all ranks' averages, which is the average of their mean parameters."""
+        self._catch_up_all()
+        for average in self._average.values():
+            average.div_(world.size)
+            world.sum_(average)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

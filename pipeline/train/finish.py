@@ -103,6 +103,8 @@ def _facts(model: nn.Module, loop: Loop, context: Context) -> dict[str, Any]:
         "seconds": progress.seconds,
         "rows_per_second": rows / progress.seconds if progress.seconds else None,
         "ranks": context.world.size,
+        "sync_every": settings.sync_every,
+        "bytes_summed": context.world.summed_bytes,
         "device": context.device.type,
         "precision": str(context.dtype).removeprefix("torch."),
     }

@@ -44,6 +44,13 @@ class Gradients:
             gradient = parameter.grad if parameter.grad is not None else _no_rows(parameter)
             parameter.grad = world.sum_sparse(gradient, name=f"rows.{index}")
 
+    def scale(self, factor: float) -> None:
+        """Multiply all gradients; statistics stay. Sparse ones are coalesced already."""
+        self._buffer[: self._size].mul_(factor)
+        for parameter in self._sparse:
+            if parameter.grad is not None:
+                parameter.grad.values().mul_(factor)
+
     def clip(self, limit: float | None) -> float:
         """Scale all gradients so that their common norm is at most `limit`; returns the norm before."""
         squares = self._buffer[: self._size].square().sum()

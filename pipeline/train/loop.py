@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 
 import torch
@@ -21,6 +21,7 @@ from pipeline.train.build import sparse_parameters
 from pipeline.train.checkpoint import Checkpoint, Progress, write_checkpoint
 from pipeline.train.context import Context
 from pipeline.train.ema import MovingAverage
+from pipeline.train.exchange import Exchange, PeriodicExchange
 from pipeline.train.gradients import Gradients
 from pipeline.train.log import MetricsLog, ProgressBar
 from pipeline.train.objective import Loss, Objective, tasks_not_finite
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 _LOG_LINES = 2000
 """At most about so many step lines in the metrics log."""
+Watch = Callable[[int, Quality], None]
+"""Is told the number of epochs done and how the last one validated."""
 
 
 class Loop:
@@ -48,7 +51,12 @@ class Loop:
         sparse = sparse_parameters(model)
         parameters = dict(model.named_parameters())
         dense = [parameter for name, parameter in parameters.items() if name not in sparse]
-        self._gradients = Gradients(dense, [parameters[name] for name in sparse], statistics=2)
+        rows = [parameters[name] for name in sparse]
+        self._gradients = Gradients(dense, rows, statistics=2)
+        self._exchange = Exchange(self._gradients, context.world, facts=3)
+        if settings.sync_every > 1 and context.world.size > 1:
+            self._exchange = PeriodicExchange(self._gradients, context.world, 3, dense, rows)
+        self._not_finite_here: tuple[Loss | None, Batch] | None = None
         self._optimizer = Optimizer(model, sparse, settings, self.total_steps)
         self._average = MovingAverage(model, settings.ema, sparse) if settings.ema else None
         self._selection = Selection(settings)
@@ -58,6 +66,8 @@ class Loop:
             if self._with_auxiliary
             else None
         )
+        self._synchronised = 0
+        """The step after which ranks last agreed."""
         self._began = 0.0
         self._log: MetricsLog | None = None
         self._bar: ProgressBar | None = None
@@ -65,23 +75,33 @@ class Loop:
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of the same fingerprint."""
         self.progress = checkpoint.progress
+        self._synchronised = checkpoint.progress.step
         load_moving(self._model, checkpoint.part("model"))
         self._optimizer.load_state(checkpoint.part("optimizer"))
         if self._average is not None:
             self._average.load_state(checkpoint.part("average"))
         self._selection.weights = checkpoint.part("best")
+        if isinstance(self._exchange, PeriodicExchange):
+            self._exchange.start()
 
-    def run(self) -> None:
-        """Train to the last epoch or until patience is at its end; then the model holds the best epoch's weights."""
+    def run(self, watch: Watch | None = None) -> None:
+        """Train to the last epoch or until patience is at its end; then the model holds the best epoch's weights.
+
+        watch: called after each epoch; what it raises ends the training.
+        """
         progress, context = self.progress, self._context
         self._began = time.monotonic() - progress.seconds
         if context.world.is_first:
             self._log = MetricsLog(context.layout.train_log, progress.step)
             self._bar = ProgressBar(self.total_steps, progress.step)
+        if progress.step == 0:
+            self._judge_start()
         while not self._selection.is_over(progress):
             for step in self._steps():
                 self._take(step)
-            self._end_epoch()
+            quality = self._end_epoch()
+            if watch is not None:
+                watch(progress.epoch, quality)
         if self._bar is not None:
             self._bar.close()
         if self._selection.weights:
@@ -95,31 +115,56 @@ class Loop:
         )
 
     def _take(self, step: Step) -> None:
-        """One global step: forward and backward here, gradients summed over ranks, parameters moved."""
-        progress, settings = self.progress, self._context.settings
-        fault_point(f"train:step:{progress.step}:rank:{self._context.world.rank}")
+        """One global step: forward and backward here, gradients combined, parameters moved; perhaps synchronised."""
+        progress, settings, world = self.progress, self._context.settings, self._context.world
+        fault_point(f"train:step:{progress.step}:rank:{world.rank}")
         self._gradients.clear()
         for member in members_of(self._model):
             member.on_step(progress.step, self.total_steps)  # type: ignore[operator]
         visible = self._objective.examples(step.visible.to(self._context.device))
         loss = self._backward(step, visible)
-        self._gradients.sum_over(self._context.world)
-        segments, auxiliary = self._gradients.statistics.tolist()
+        self._exchange.combine()
+        facts = self._gradients.statistics.tolist()
+        # Ranks that step by themselves each know a norm of their own: their mean is told.
         norm = self._gradients.clip(settings.clip_norm)
-        if not math.isfinite(segments + auxiliary + norm):
-            raise self._not_finite(loss, visible)
+        facts.append(norm / world.size if self._exchange.periodic else norm)
+        if not math.isfinite(sum(facts)) and self._not_finite_here is None:
+            self._not_finite_here = (loss, visible)
         if self._average is not None:
             self._average.before_step()
         self._optimizer.step(progress.step)
         if self._average is not None:
             self._average.after_step()
-        rate = self._optimizer.learning_rate(progress.step)
+        self._exchange.note(facts)
         progress.step, progress.epoch_step = progress.step + 1, step.number + 1
-        progress.epoch_loss += segments
+        if progress.epoch_step % settings.sync_every == 0 or progress.epoch_step == self.steps_per_epoch:
+            self._synchronise()
+
+    def _synchronise(self) -> None:
+        """Ranks agree on parameters; tell of the steps since the last time; checkpoint where one is due."""
+        progress, settings = self.progress, self._context.settings
+        steps = progress.step - self._synchronised
+        if self._average is not None and self._exchange.periodic:
+            self._average.catch_up()
+        segments, auxiliary, norm = self._exchange.synchronise()
+        if not math.isfinite(segments + auxiliary + norm):
+            raise self._not_finite(*(self._not_finite_here or (None, None)))
+        progress.epoch_loss += segments * steps
         progress.seconds = time.monotonic() - self._began
+        rate = self._optimizer.learning_rate(progress.step - 1)
         self._tell(loss=segments, auxiliary_loss=auxiliary, gradient_norm=norm, learning_rate=rate)
-        if progress.step % settings.checkpoint_every == 0 and progress.epoch_step < self.steps_per_epoch:
+        if self._passed(settings.checkpoint_every) and progress.epoch_step < self.steps_per_epoch:
+            self._average_over_ranks()
             self._checkpoint()
+        self._synchronised = progress.step
+
+    def _passed(self, every: int) -> bool:
+        """Whether a multiple of so many steps has been passed since ranks last agreed."""
+        return self.progress.step // every > self._synchronised // every
+
+    def _average_over_ranks(self) -> None:
+        if self._average is not None and self._exchange.periodic:
+            self._average.average_over(self._context.world)
 
     def _backward(self, step: Step, visible: Batch) -> Loss | None:
         """Gradients of this rank's rows; none where it has no row, as in a data set smaller than its lanes."""
@@ -137,25 +182,26 @@ class Loop:
         self._gradients.statistics.copy_(torch.stack([loss.segments, loss.auxiliary]))
         return loss
 
-    def _not_finite(self, loss: Loss | None, visible: Batch) -> UserError:
+    def _not_finite(self, loss: Loss | None, visible: Batch | None) -> UserError:
         """Which tasks it was. All ranks come here at the same step, for they look at the same sums."""
         names = [task.name for task in self._context.shards.tasks]
         bad = torch.zeros(len(names), device=self._context.device)
-        if loss is not None:
+        if loss is not None and visible is not None:
             bad = tasks_not_finite(loss.per_pair, visible, len(names))
         self._context.world.sum_(bad)
         guilty = [name for name, count in zip(names, bad.tolist(), strict=True) if count]
         shown = ", ".join(guilty[:5]) + (f" and {len(guilty) - 5} more" if len(guilty) > 5 else "")
         which = f"of task {shown}" if guilty else "of no single task: a gradient or an auxiliary task overflowed"
         return UserError(
-            f"training stopped at step {self.progress.step} (epoch {self.progress.epoch + 1}): the loss is not a "
+            f"training stopped at step {self.progress.step - 1} (epoch {self.progress.epoch + 1}): the loss is not a "
             f"finite number, {which}; look for labels or weights that are not finite, or lower train.learning_rate; "
             f"the last good checkpoint is kept in {self._context.layout.checkpoints}"
         )
 
-    def _end_epoch(self) -> None:
+    def _end_epoch(self) -> Quality:
         """Validate (the average, where there is one), remember the best epoch, checkpoint."""
         progress = self.progress
+        self._average_over_ranks()
         with self._average.in_place() if self._average is not None else nullcontext():
             quality = self._validate()
             self._selection.offer(self._model, quality, progress)
@@ -170,6 +216,13 @@ class Loop:
             logger.info("epoch %d: loss %.4f, validation %s", progress.epoch + 1, train_loss, shown)
         progress.epoch, progress.epoch_step, progress.epoch_loss = progress.epoch + 1, 0, 0.0
         self._checkpoint()
+        return quality
+
+    def _judge_start(self) -> None:
+        """What is known before the first step; every rank takes part."""
+        quality = self._validate()
+        if self._log is not None:
+            self._log.write("start", 0, validation=dataclasses.asdict(quality))
 
     def _validate(self) -> Quality:
         scores = score_pairs(self._model, self._context, "validation", self._objective.standardised)
@@ -191,5 +244,5 @@ class Loop:
         progress = self.progress
         if self._bar is not None:
             self._bar.advance(progress.step, f"epoch {progress.epoch + 1}, loss {facts['loss']:.4f}")
-        if self._log is not None and progress.step % max(1, self.total_steps // _LOG_LINES) == 0:
+        if self._log is not None and self._passed(max(1, self.total_steps // _LOG_LINES)):
             self._log.write("step", progress.step, epoch=progress.epoch, seconds=progress.seconds, **facts)

@@ -17,7 +17,7 @@ from pipeline.train.checkpoint import fingerprint, latest_checkpoint, read_check
 from pipeline.train.context import Context
 from pipeline.train.distribution import World, join_world
 from pipeline.train.finish import choose_thresholds, write_results
-from pipeline.train.loop import Loop
+from pipeline.train.loop import Loop, Watch
 from pipeline.train.objective import Objective
 from pipeline.train.space import TrainingSpace
 from pipeline.train.start import label_statistics
@@ -28,8 +28,8 @@ ERROR_FILE = "train_error.txt"
 """Under the working folder, which all ranks share: the message of a rank that met bad input."""
 
 
-def train(config: Config, shards: ShardSet, world: World) -> None:
-    """Train one model as one rank of a world; rank 0 writes it.
+def train(config: Config, shards: ShardSet, world: World, watch: Watch | None = None) -> None:
+    """Train one model as one rank of a world; rank 0 writes it. watch: see Loop.run.
 
     Raises UserError for settings that the model refuses and for a loss that is not finite.
     """
@@ -38,10 +38,10 @@ def train(config: Config, shards: ShardSet, world: World) -> None:
     statistics = label_statistics(shards, TrainingSpace(config, shards).pairs)
     model = start_model(context, statistics)
     objective = Objective(context, statistics)
-    loop = Loop(model, objective, context, fingerprint(config, shards.manifest.model_dump()))
+    loop = Loop(model, objective, context, fingerprint(config, shards.manifest.model_dump(), world.size))
     if config.train.resume:
         _resume(loop, context)
-    loop.run()
+    loop.run(watch)
     thresholds = choose_thresholds(model, objective, context)
     if world.is_first:
         write_results(model, loop, statistics, thresholds, context)

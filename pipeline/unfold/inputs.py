@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import Protocol
+from typing import Any, Protocol
 
 from pyspark.sql import DataFrame
 
@@ -12,10 +12,12 @@ from pipeline.config import Config
 from pipeline.quarantine import Quarantine
 from pipeline.session import get_session
 from pipeline.sources import bad_rows, good_rows, read_marked
+from pipeline.sources.databases import check_databases
 from pipeline.unfold.fields import fields_of
-from pipeline.unfold.knowledge import check_paths, read_triples
+from pipeline.unfold.knowledge import check_paths
 from pipeline.unfold.profile import Profile, check_windows, profile_rows
 from pipeline.unfold.sql_rules import has_sql, sql_rows
+from pipeline.unfold.triples import read_triples
 from pipeline.unfold.unite import Associations, unite
 
 Keep = Callable[[DataFrame], DataFrame]
@@ -23,7 +25,9 @@ Keep = Callable[[DataFrame], DataFrame]
 
 
 class Inputs(Protocol):
-    """Where the associations of all fields come from."""
+    """Where the associations of all fields come from. facts: more of them for the summary, once `read`."""
+
+    facts: dict[str, Any]
 
     def read(self, keep: Keep) -> dict[str, Profile]:
         """Check everything, put bad rows in the quarantine; the profile of each source. Raises UserError."""
@@ -41,12 +45,15 @@ class SourceInputs:
         self._rows: dict[str, DataFrame] = {}
         self._triples_df: DataFrame | None = None
         self._excess_rows = 0
+        self.facts: dict[str, Any] = {}
 
     def read(self, keep: Keep) -> dict[str, Profile]:
         config = self._config
         marked = {source.name: read_marked(config, source) for source in config.sources}
-        bad_dfs = []
-        if config.knowledge_base:
+        bad_dfs, tables = check_databases(config)
+        if tables:
+            self.facts["tables"] = tables
+        if config.has_knowledge:
             triples_df, bad_triples_df = read_triples(config)
             self._triples_df = keep(triples_df)
             bad_dfs.append(bad_triples_df)

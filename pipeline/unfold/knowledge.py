@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-from functools import reduce
-
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from pipeline.config import Config
-from pipeline.config.data import KnowledgeBase, Rule
+from pipeline.config.data import Rule
 from pipeline.config.paths import hops_of, parse_path
 from pipeline.errors import UserError
-from pipeline.sources import CORRUPT, check_columns, quoted, read_table
+from pipeline.sources import quoted
 from pipeline.sources.columns import as_text, type_of
 from pipeline.unfold.hubs import check_fanout, degrees_of
 from pipeline.unfold.metapaths import reached
 from pipeline.unfold.rules import path_column, split_text
 from pipeline.unfold.sparql_rules import check_query, found
-
-
-def read_triples(config: Config) -> tuple[DataFrame, DataFrame]:
-    """The triples (head, relation, tail: strings, each once) of all tables of the knowledge base, and the bad rows:
-    source, reason, row (as JSON)."""
-    parts = [_read(config, table) for table in config.knowledge_base]
-    triples_df = reduce(DataFrame.unionByName, (good_df for good_df, _ in parts))
-    return triples_df.distinct(), reduce(DataFrame.unionByName, (bad_df for _, bad_df in parts))
-
-
-def _read(config: Config, table: KnowledgeBase) -> tuple[DataFrame, DataFrame]:
-    table_df = read_table(config, table)
-    columns = {"head": table.head, "relation": table.relation, "tail": table.tail}
-    if table.constant is not None:
-        del columns["relation"]
-    check_columns(table_df, {column: name for name, column in columns.items()}, "knowledge_base")
-    texts = {name: as_text(F.col(quoted(column)), type_of(table_df, column)) for name, column in columns.items()}
-    wrong = {f"{name} is missing": text.isNull() for name, text in texts.items()}
-    if table.constant is not None:
-        texts["relation"] = F.lit(table.constant)
-    if CORRUPT in table_df.columns:
-        wrong = {f"malformed {table.format} record": F.col(CORRUPT).isNotNull()} | wrong
-    reason = F.coalesce(*(F.when(condition, text) for text, condition in wrong.items()))
-    triples_df = table_df.where(reason.isNull()).select(*(text.alias(name) for name, text in texts.items()))
-    row = F.to_json(F.struct("*"))
-    bad_df = table_df.select(F.lit("knowledge_base").alias("source"), reason.alias("reason"), row.alias("row"))
-    return triples_df, bad_df.where(F.col("reason").isNotNull())
 
 
 def check_paths(config: Config, triples_df: DataFrame | None) -> None:
@@ -66,7 +37,8 @@ def check_paths(config: Config, triples_df: DataFrame | None) -> None:
         return
     if triples_df is None:
         raise UserError(
-            f"{[*wanted, *queries][0][0]}: a rule of kind path or sparql needs a knowledge_base, and none is declared"
+            f"{[*wanted, *queries][0][0]}: a rule of kind path or sparql needs a knowledge_base, graphs or "
+            "facts, and none is declared"
         )
     degrees = degrees_of(triples_df)
     for where, path in wanted:

@@ -16,8 +16,8 @@ _EXACT = "decimal(38,18)"
 def reached(triples_df: DataFrame, path: Path, path_weight: str) -> DataFrame:
     """start, value, weight double: each value at the end of a path once, weighed as `Rule.path_weight` says.
 
-    triples_df: head, relation, tail. The hops are joins of (start, value) pairs, which grow with the pairs reached, not
-    with the number of paths.
+    triples_df: head, relation, tail and perhaps weight: a path then weighs the product of its edges. The hops are joins
+    of (start, value) pairs, which grow with the pairs reached, not with the number of paths.
     """
     reached_df = _extend(triples_df, None, path, path_weight == "degree")
     if path_weight == "binary":
@@ -34,17 +34,24 @@ def loads(triples_df: DataFrame, path: Path) -> DataFrame:
 
 
 def edges(triples_df: DataFrame, hops: tuple[Hop, ...], degree: bool) -> DataFrame:
-    """from, to, share double of any of the hops; share: 1, or by degree 1 / the edges of its relation from there."""
+    """from, to, share double of any of the hops; share: the edge's weight (1), by degree divided by the weight of the
+    edges of its relation from there."""
     parts = []
     for hop in hops:
         ends = ("tail", "head") if hop.inverse else ("head", "tail")
         part_df = triples_df.where(F.col("relation") == hop.relation)
-        parts.append(
-            part_df.select(F.col(ends[0]).alias("from"), F.col(ends[1]).alias("to"), F.lit(str(hop)).alias("hop"))
-        )
+        weight = F.col("weight") if is_weighted(triples_df) else F.lit(1.0)
+        ways = (F.col(ends[0]).alias("from"), F.col(ends[1]).alias("to"), F.lit(str(hop)).alias("hop"))
+        parts.append(part_df.select(*ways, weight.alias("share")))
     edges_df = reduce(DataFrame.unionByName, parts)
-    leaving = F.count("*").over(Window.partitionBy("from", "hop")) if degree else F.lit(1.0)
-    return edges_df.withColumn("share", 1 / leaving).drop("hop")
+    if degree:
+        leaving = F.sum(F.col("share").cast(_EXACT)).over(Window.partitionBy("from", "hop")).cast("double")
+        edges_df = edges_df.withColumn("share", F.col("share") / leaving)
+    return edges_df.drop("hop")
+
+
+def is_weighted(triples_df: DataFrame) -> bool:
+    return "weight" in triples_df.columns
 
 
 def hops_at_once(path: Path) -> tuple[Hop, ...] | None:
@@ -58,15 +65,16 @@ def hops_at_once(path: Path) -> tuple[Hop, ...] | None:
 
 def _extend(triples_df: DataFrame, paths_df: DataFrame | None, path: Path, degree: bool) -> DataFrame:
     """The pairs that paths of `paths_df` (None: of no hop yet) reach when `path` goes on from their ends."""
+    exact = degree or is_weighted(triples_df)
     hops = hops_at_once(path)
     if hops is not None:
         edges_df = edges(triples_df, hops, degree)
         if paths_df is None:
-            return _merged(edges_df.toDF("start", "value", "weight"), degree)
+            return _merged(edges_df.toDF("start", "value", "weight"), exact)
         joined_df = paths_df.join(edges_df, F.col("value") == F.col("from"))
         return _merged(
             joined_df.select("start", F.col("to").alias("value"), (F.col("weight") * F.col("share")).alias("weight")),
-            degree,
+            exact,
         )
     match path:
         case Sequence():
@@ -83,11 +91,11 @@ def _extend(triples_df: DataFrame, paths_df: DataFrame | None, path: Path, degre
                 parts += [paths_df] if times >= path.least else []
         case _:
             raise TypeError(path)
-    return _merged(reduce(DataFrame.unionByName, parts), degree) if len(parts) > 1 else parts[0]
+    return _merged(reduce(DataFrame.unionByName, parts), exact) if len(parts) > 1 else parts[0]
 
 
-def _merged(paths_df: DataFrame, degree: bool) -> DataFrame:
-    weight = F.sum(F.col("weight").cast(_EXACT)).cast("double") if degree else F.sum("weight")
+def _merged(paths_df: DataFrame, exact: bool) -> DataFrame:
+    weight = F.sum(F.col("weight").cast(_EXACT)).cast("double") if exact else F.sum("weight")
     return paths_df.groupBy("start", "value").agg(weight.alias("weight"))
 
 

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from pipeline.config import Config
 from pipeline.config.data import Source
 from pipeline.errors import UserError
-from pipeline.sources import DEFECT
+from pipeline.sources import DEFECT, NAIVE
 from pipeline.unfold.fields import Field, has_field
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,8 @@ def profile_rows(marked_df: DataFrame, source: Source, config: Config) -> Profil
 
 
 def check_windows(config: Config, profiles: Mapping[str, Profile]) -> None:
-    """Raises UserError where the cutoff leaves no features, or a segment's source no labels."""
+    """Raises UserError where times have no zone, the cutoff leaves no features, or a segment's source no labels."""
+    check_zones(config, profiles)
     check_features(config, profiles)
     cutoff = config.unfold.cutoff
     timed = [source.name for source in config.sources if source.time is not None]
@@ -77,6 +78,17 @@ def check_windows(config: Config, profiles: Mapping[str, Profile]) -> None:
             raise UserError(
                 f"unfold.cutoff: segment {segment.name}: no events of source {name} at or after {cutoff}, so no "
                 f"labels; {_spans(profiles, [name])}: choose an earlier cutoff"
+            )
+
+
+def check_zones(config: Config, profiles: Mapping[str, Profile]) -> None:
+    """Raises UserError where times have no zone."""
+    for source in config.sources:
+        naive = profiles.get(source.name, {}).get("quarantined", {}).get(f"{source.time} {NAIVE}")
+        if naive:
+            raise UserError(
+                f"source {source.name}: time {source.time} of {naive:,} rows names no time zone; set timezone: UTC, or "
+                "the zone that the times are of"
             )
 
 

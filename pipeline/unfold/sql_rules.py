@@ -61,7 +61,7 @@ def _rows_at(
     """`sql_rows` of one cutoff."""
     tables = {source.name: in_window(rows[source.name], source, config.unfold) for source in config.sources}
     if triples_df is not None:
-        tables[KNOWLEDGE_BASE] = triples_df
+        tables[KNOWLEDGE_BASE] = triples_df.select("head", "relation", "tail")
     found = {}
     with _views(tables):
         for source in config.sources:

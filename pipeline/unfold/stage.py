@@ -15,12 +15,10 @@ from pipeline import summary
 from pipeline.config import Config
 from pipeline.environment import check_writable
 from pipeline.errors import UserError
-from pipeline.examples import entity_of
 from pipeline.faults import fault_point
 from pipeline.layout import Layout
 from pipeline.session import get_session
-from pipeline.sources import check_columns, read_source
-from pipeline.splits import SUPPORT, query_entities, with_split
+from pipeline.splits import SUPPORT, entities_with_split
 from pipeline.tables import Tables
 from pipeline.unfold.caps import capped_vectors, shapes
 from pipeline.unfold.fields import Field, fields_of
@@ -81,6 +79,7 @@ class _Stage:
 
     def run(self) -> None:
         self._facts["sources"] = self._inputs.read(self._keep)
+        self._facts |= self._inputs.facts
         self._tick("checks")
         associations, named_df = self._associate()
         size = sum(one["kept"] for one in self._facts["concepts"].values())
@@ -199,15 +198,7 @@ class _Stage:
 
     def _support(self, entities_df: DataFrame) -> DataFrame:
         """The support's entities (entity_id)."""
-        split = self._config.align.split
-        query_df = None
-        if split.by is not None:
-            source = next(one for one in self._config.sources if one.name == split.by.source)
-            rows_df = read_source(self._config, source)
-            check_columns(rows_df, {split.by.column: "align.split.by"}, f"source {source.name}")
-            query_df = query_entities(rows_df, split)
-        entity = entity_of(F.col("entity_id"), self._config.unfold)
-        split_df = with_split(entities_df.select("entity_id"), split, query_df, entity)
+        split_df = entities_with_split(self._config, entities_df)
         return self._keep(split_df.where(F.col("split") == SUPPORT).select("entity_id"))
 
     def _profile(self, masks_df: DataFrame) -> None:

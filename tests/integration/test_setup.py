@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from pipeline import entry
-from pipeline.environment import DELTA_JARS
+from pipeline.environment import DELTA_JARS, JDBC_JARS
 from pipeline.errors import UserError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+JARS = DELTA_JARS | JDBC_JARS
 SCRIPTS = [*sorted((REPOSITORY / "docker").glob("*.sh")), REPOSITORY / ".ci" / "run"]
 
 
@@ -174,22 +175,22 @@ def test_a_cached_horovod_wheel_is_reused(tmp_path: Path) -> None:
     assert not left_over.exists()
 
 
-class TestDeltaJars:
+class TestJars:
     @pytest.fixture
     def fetcher(self, monkeypatch, tmp_path: Path) -> types.ModuleType:
         monkeypatch.setenv("METACON_JARS", str(tmp_path / "jars"))
-        module = load(REPOSITORY / "docker" / "fetch_delta_jars.py")
-        monkeypatch.setattr(module, "digest", lambda path: DELTA_JARS.get(path.read_text(), "another"))
+        module = load(REPOSITORY / "docker" / "fetch_jars.py")
+        monkeypatch.setattr(module, "digest", lambda path: JARS.get(path.read_text(), "another"))
         monkeypatch.setattr(module, "fetch", lambda name, folder: (folder / name).write_text(name))
         return module
 
     def test_missing_and_altered_ones_are_fetched(self, fetcher: types.ModuleType, tmp_path: Path) -> None:
         fetcher.main()
-        first, second, _ = (tmp_path / "jars" / name for name in DELTA_JARS)
+        first, second, *_ = (tmp_path / "jars" / name for name in JARS)
         first.write_text("altered")
         second.unlink()
         fetcher.main()
-        assert {path.name: path.read_text() for path in (tmp_path / "jars").iterdir()} == {n: n for n in DELTA_JARS}
+        assert {path.name: path.read_text() for path in (tmp_path / "jars").iterdir()} == {n: n for n in JARS}
 
     def test_where_all_are_there_nothing_is_fetched(self, fetcher: types.ModuleType, monkeypatch) -> None:
         fetcher.main()

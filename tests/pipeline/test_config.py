@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.registry import MODELS, check_settings
+from pipeline.compare.contenders import as_configured
 from pipeline.config import Config, load_config, to_yaml
 from pipeline.errors import UserError
+from pipeline.tune.space import corners, overlay, space_of
 
 
 def write(folder: Path, name: str, content: object) -> Path:
@@ -29,6 +31,7 @@ def refusal(*overrides: str, **sections: object) -> str:
     return str(caught.value)
 
 
+CONF = Path(__file__).parents[2] / "conf"
 MODEL_FILES = sorted(Path(__file__).parents[2].glob("conf/models/*.yaml"))
 SOURCE = {"name": "views", "path": "{data}/views", "entity": "user"}
 LABEL = {"source": "views", "expression": "category = 'sport'"}
@@ -39,6 +42,15 @@ def test_every_run_of_the_project_has_a_valid_configuration(path: Path) -> None:
     config = load_config([path])
     assert config.segments
     assert config.run.workdir == f"out/{path.stem}", "the Makefile looks for the report there"
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("compare/*.yaml")), ids=lambda path: path.name)
+def test_every_comparison_of_the_project_can_be_run_and_tuned(path: Path) -> None:
+    config = load_config([CONF / "tune" / "spaces.yaml", path])
+    for label, contender in config.compare.models.items():
+        as_configured(config, label, contender)
+        for values in corners(space_of(config.tune, contender.model.name)):
+            as_configured(config, label, contender.with_values(overlay(values)))
 
 
 def defaults_of(kind: type) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import pytest
 
+from pipeline.errors import UserError
 from pipeline.sources import read_source
 from pipeline.unfold import run
 from tests.pipeline.unfold.helpers import CUTOFF, SETTINGS, event_source, facts_of, quarantined, write_json
@@ -39,6 +40,57 @@ def test_times_come_in_any_unit(spark, tmp_path, make_config, unit, value):
     path = write_json(tmp_path, "events", [{"user": "u", "at": value, "item": "a"}])
     config = make_config(sources=[event_source(path, RULES, time_unit=unit)])
     assert rows_of(config) == [("u", datetime(2026, 2, 2, 2, 40), "a")]
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "expected"),
+    [
+        ("UTC", "2026-02-01 10:00:00", 10),
+        ("Europe/Rome", "2026-02-01 10:00:00", 9),
+        ("Europe/Rome", "2026-02-01T11", 10),
+        ("Europe/Rome", "2026-02-01T10:00:00Z", 10),
+        (None, "2026-02-01 10:00:00+02:00", 8),
+        (None, "2026-02-01 10:00:00 America/New_York", 15),
+    ],
+)
+def test_times_without_a_zone_are_of_the_configured_one(spark, tmp_path, make_config, zone, at, expected):
+    path = write_json(tmp_path, "events", [{"user": "u", "at": at, "item": "a"}])
+    config = make_config(sources=[event_source(path, RULES, timezone=zone)])
+    assert rows_of(config) == [("u", datetime(2026, 2, 1, expected), "a")]
+
+
+@pytest.mark.parametrize("kind", ["date", "timestamp_ntz"])
+def test_columns_without_a_zone_are_of_the_configured_one(spark, tmp_path, make_config, kind):
+    path = str(tmp_path / "events")
+    spark.sql(f"SELECT 'u' AS user, cast('2026-02-01' AS {kind}) AS at, 'a' AS item").write.parquet(path)
+    source = event_source(path, RULES, format="parquet")
+    assert rows_of(make_config(sources=[source | {"timezone": "Asia/Tokyo"}])) == [
+        ("u", datetime(2026, 1, 31, 15), "a")
+    ]
+    config = make_config(sources=[source | {"timezone": None}])
+    with pytest.raises(UserError, match=f"source s: time at is {kind}, which names no time zone; set timezone: UTC"):
+        read_source(config, config.sources[0])
+
+
+def test_a_zone_for_instants_is_refused(spark, tmp_path, make_config):
+    path = str(tmp_path / "events")
+    spark.sql("SELECT 'u' AS user, timestamp'2026-02-01' AS at, 'a' AS item").write.parquet(path)
+    config = make_config(sources=[event_source(path, RULES, format="parquet")])
+    with pytest.raises(UserError, match="time at is timestamp, which are instants whatever the zone"):
+        read_source(config, config.sources[0])
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"timezone": "Mars/Olympus"}, "'Mars/Olympus' is no time zone such as UTC"),
+        ({"timezone": "UTC", "time_unit": "seconds"}, "timezone is for a time column of unit timestamp"),
+        ({"timezone": "UTC", "time": None}, "timezone is for a time column"),
+    ],
+)
+def test_zones_that_make_no_sense_are_refused(make_config, more, message):
+    with pytest.raises(UserError, match=message):
+        make_config(sources=[event_source("x", RULES, **more)])
 
 
 def test_columns_are_renamed_typed_and_filtered(spark, tmp_path, make_config):

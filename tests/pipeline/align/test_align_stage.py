@@ -172,6 +172,25 @@ def test_a_split_may_come_with_the_data(spark: SparkSession, world: Path) -> Non
         read_inputs(wrong)
 
 
+def test_entities_of_one_key_are_in_one_split(spark: SparkSession, world: Path) -> None:
+    key = {"source": "profile", "column": "level"}
+    config = make_config(world, world / "key", align={"split": {"key": key}})
+    with_unfolded_tables(config, spark, world)
+    rows = read_inputs(config).entities_df.collect()
+    levels = {row["user"]: row["level"] for row in spark.read.parquet(str(world / "profile.parquet")).collect()}
+    splits: dict[str, set[str]] = {}
+    for row in rows:
+        if levels.get(row["entity_id"]) is not None:
+            splits.setdefault(levels[row["entity_id"]], set()).add(row["split"])
+    assert len(splits) > 1
+    assert all(len(found) == 1 for found in splits.values())
+    wrong = make_config(world, world / "key", align={"split": {"key": {**key, "column": "lvl"}}})
+    with pytest.raises(UserError, match=r"align\.split\.key: source profile: no column lvl"):
+        read_inputs(wrong)
+    with pytest.raises(UserError, match="by and key exclude each other"):
+        make_config(world, world, align={"split": {"key": key, "by": {**key, "query": ["a"]}}})
+
+
 def test_a_cutoff_after_all_data_is_said_to_be_one(spark: SparkSession, world: Path) -> None:
     sections = sections_of(world)
     config = make_config(

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 ENTITIES = 240
 CUTOFF = datetime(2026, 3, 1)
+UTC = {"timezone": "UTC"}
 VECTORS = pa.schema(
     {"entity_id": pa.string(), "concept_ids": pa.list_(pa.int32()), "concept_weights": pa.list_(pa.float32())}
 )
@@ -41,7 +42,7 @@ def sections_of(folder: Path) -> dict[str, Any]:
     """The configuration of a run over the world."""
     return {
         "sources": [
-            {"name": "events", "path": str(folder / "events.parquet"), "entity": "user", "time": "at"},
+            {"name": "events", "path": str(folder / "events.parquet"), "entity": "user", "time": "at", **UTC},
             {"name": "profile", "path": str(folder / "profile.parquet"), "entity": "user"},
         ],
         "unfold": {"cutoff": "2026-03-01", "horizon_days": 7},

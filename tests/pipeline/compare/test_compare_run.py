@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import runs
+from pipeline import runs, summary
 from pipeline.compare import run
 from pipeline.compare import stage as compare_stage
+from pipeline.compare.contenders import contender_config
 from pipeline.errors import UserError
 from pipeline.layout import Layout
+from pipeline.modelfolder import load_model
 from tests.pipeline.train.worlds import write_world
 
 SETTINGS = {
@@ -50,10 +52,43 @@ def test_tables_and_page_hold_every_model_and_a_second_run_trains_nothing(world,
     rows = list(csv.DictReader((folder / "compare.csv").open()))
     assert len(rows) == 2 * 2 * 2 + 2  # models x seeds x segments, and the baseline's once
     page = (folder / "compare.html").read_text()
-    assert page.count("data:image/svg+xml") == 3
+    assert page.count("data:image/svg+xml") == 4
     assert "http" not in page.replace("http://www.w3.org", "")
     monkeypatch.setattr(runs.train, "run", lambda config: pytest.fail("trained again"))
     assert run(config, [0, 1]) == text
+
+
+def test_passes_are_counted_from_none(world) -> None:
+    config = world(models={"longer": MODELS["longer"]})
+    run(config, [0, 1])
+    rows = list(csv.DictReader((Layout.of(config).report / "compare_passes.csv").open()))
+    assert [(row["seed"], row["passes"]) for row in rows] == [(seed, str(n)) for seed in "01" for n in range(3)]
+    assert all(0 < float(row["validation_auc"]) < 1 for row in rows)
+
+
+def test_a_contender_may_be_adapted_before_it_is_measured(world) -> None:
+    models = {
+        name: MODELS["small"] | {"train": {"learning_rate": 1e-6}, "adapt": name == "on"} for name in ("on", "off")
+    }
+    config = world(models=models)
+    run(config, [0])
+    folders = {name: Layout.of(contender_config(config, name, 0)) for name in models}
+    adapted = summary.read(folders["on"], "adapt")
+    assert any(one["rate"] is not None for one in adapted["segments"].values())
+    assert load_model(folders["on"]).version != adapted["from"]
+    assert not summary.read(folders["off"], "adapt")
+
+
+def test_what_was_learnt_of_chains_stands_in_a_table(world) -> None:
+    config = world(models={"small": MODELS["small"]})
+    config = config.model_copy(update={"chains": [["large", "rare"]]})
+    text = run(config, [0, 1])
+    head = next(line for line in text.splitlines() if line.startswith("| large → rare |"))
+    assert "violations" in head
+    table = text[text.index(head) :].split("\n\n")[0].splitlines()
+    assert [line.split(" | ")[0] for line in table[2:]] == ["| small", "| logistic regression"]
+    page = (Layout.of(config).report / "compare.html").read_text()
+    assert "large → rare" in page
 
 
 def test_only_the_models_asked_for(world) -> None:
@@ -70,6 +105,7 @@ def test_only_the_models_asked_for(world) -> None:
         ({"ours": "tiny"}, [], "compare.ours: tiny is none of"),
         ({"models": {"x": {"model": {"name": "metaug"}}}}, [], "unknown model 'metaug'"),
         ({"models": {"x": MODELS["small"] | {"train": {"epoch": 3}}}}, [], "compare.models.x.train.epoch"),
+        ({"models": {"x": {"model": {"name": "wdl"}, "adapt": True}}}, [], "a wdl cannot be; metaaug and mmoe can"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_any_work(world, monkeypatch, compare, labels, said) -> None:

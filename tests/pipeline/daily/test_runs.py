@@ -111,7 +111,7 @@ def test_days_that_are_none_are_refused(configured, spark, first, last, words):
         ("unfold.start=2026-01-01T06:00:00", {}, {}, "unfold.start"),
         ("spark.tables=parquet", {}, {}, "needs spark.tables: delta"),
         ("run.name=x", {"kind": "sql", "column": None, "query": "select 1"}, {}, "rule item: a rule of kind sql"),
-        ("run.name=x", {}, {"time": None}, "no source with rules has a time"),
+        ("run.name=x", {}, {"time": None, "timezone": None}, "no source with rules has a time"),
     ],
 )
 def test_what_days_cannot_make_is_refused_before_any_work(configured, spark, override, rule, source, words):

@@ -144,7 +144,7 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path: Path, monkeypatch: pytest
     """The second of the epochs validates best; two worse ones after it end the run."""
     config = config_for(tmp_path, "train.epochs=9", "train.patience=2", "train.ema=null")
     write_world(tmp_path)
-    values = iter([0.6, 0.8, 0.7, 0.75])
+    values = iter([0.5, 0.6, 0.8, 0.7, 0.75])  # before the first step, then after each epoch
     kept = {}
 
     def judge(*_: object) -> Any:
@@ -190,7 +190,7 @@ def test_members_of_an_ensemble_are_trained_apart_and_with_their_auxiliary_tasks
 def test_the_last_epoch_is_kept_where_that_is_asked_for(tmp_path: Path, monkeypatch) -> None:
     from pipeline.train.validation import Quality
 
-    values = iter([0.9, 0.8, 0.7])
+    values = iter([0.5, 0.9, 0.8, 0.7])  # before the first step, then after each epoch
     monkeypatch.setattr(loop, "judge", lambda *_: Quality(mean=next(values)))
     config = config_for(tmp_path, "train.epochs=3", "train.select_by=last", "train.patience=1")
     write_world(tmp_path)

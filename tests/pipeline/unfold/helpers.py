@@ -26,7 +26,9 @@ def write_json(folder: Path, name: str, rows: list[dict[str, Any]]) -> str:
 
 
 def event_source(path: str, rules: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-    return {"name": "s", "format": "json", "path": path, "entity": "user", "time": "at", "rules": rules, **more}
+    """Its times are UTC where `more` says nothing else."""
+    source = {"name": "s", "format": "json", "path": path, "entity": "user", "time": "at", "rules": rules, **more}
+    return source if "time_unit" in more or source["time"] is None else {"timezone": "UTC", **source}
 
 
 def unfolded(config: Config, spark: SparkSession) -> dict[str, dict[str, float]]:

@@ -60,6 +60,30 @@ def test_one_value_is_wanted_of_a_field(make, spark):
     refused(make(rules=[{"name": "tags", "kind": "field", "column": "tags"}]), "tags", "multi")
 
 
+def test_times_without_a_zone_are_refused_unless_one_is_configured(make, spark):
+    refused(make(source={"timezone": None}), "source s: time at of 1 rows names no time zone", "timezone: UTC")
+
+
+@pytest.mark.parametrize(
+    ("rule", "unfold", "words"),
+    [
+        ({"aggregate": "decay", "half_life": -1}, {}, "half_life: Input should be greater than 0"),
+        ({"aggregate": "decay", "half_life": 0}, {}, "half_life: Input should be greater than 0"),
+        ({"windows": ["-7d"]}, {}, "'-7d' is no window"),
+        ({"windows": ["0d"]}, {}, "'0d' is no window"),
+        ({}, {"horizon_days": -1}, "horizon_days: Input should be greater than 0"),
+    ],
+)
+def test_windows_that_would_reach_into_the_labels_and_negative_half_lives_are_refused(make, rule, unfold, words):
+    with pytest.raises(UserError, match=words):
+        make(rules=[RULES[0] | rule], unfold={"cutoff": CUTOFF} | unfold)
+
+
+@pytest.mark.parametrize("start", [CUTOFF, "2026-03-05"])
+def test_features_that_would_start_within_the_labels_are_refused(make, spark, start):
+    refused(make(unfold={"start": start, "cutoff": CUTOFF}), f"unfold.start {start}", "is not before unfold.cutoff")
+
+
 def test_a_timed_source_needs_a_cutoff(make, spark):
     refused(make(unfold={}), "cutoff")
 

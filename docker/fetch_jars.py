@@ -1,4 +1,4 @@
-"""Fetch Delta's jars from Maven Central into the cache, once: `python docker/fetch_delta_jars.py`.
+"""Fetch Delta's jars and PostgreSQL's driver from Maven Central into the cache, once: `python docker/fetch_jars.py`.
 
 Spark brings Ivy along, which asks for one jar at a time. Jars are fetched into a temporary folder, checked against
 their SHA-256 and moved into place, so that an interrupted fetch leaves nothing half written. JVM options such as a
@@ -18,10 +18,11 @@ from pathlib import Path
 
 import pyspark
 
-from pipeline.environment import DELTA_JARS, check_java, check_writable, jars_folder
+from pipeline.environment import DELTA_JARS, JDBC_JARS, check_java, check_writable, jars_folder
 from pipeline.errors import UserError
 
 logger = logging.getLogger("set-up")
+JARS = DELTA_JARS | JDBC_JARS
 
 
 def fetch(name: str, folder: Path) -> None:
@@ -36,7 +37,7 @@ def fetch(name: str, folder: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if not (folder / name).is_file():
         raise UserError(f"{name}: cannot be fetched from Maven Central:\n{(done.stdout + done.stderr)[-2000:]}")
-    if digest(folder / name) != DELTA_JARS[name]:
+    if digest(folder / name) != JARS[name]:
         raise UserError(f"{name}: what was fetched has another SHA-256 than pipeline/environment.py says")
 
 
@@ -46,7 +47,7 @@ def digest(path: Path) -> str:
 
 def main() -> None:
     target = jars_folder()
-    wanted = [name for name in DELTA_JARS if not (target / name).is_file() or digest(target / name) != DELTA_JARS[name]]
+    wanted = [name for name in JARS if not (target / name).is_file() or digest(target / name) != JARS[name]]
     if not wanted:
         return
     check_java()
@@ -59,7 +60,7 @@ def main() -> None:
             arriving = target / f".{name}.{os.getpid()}"  # the temporary folder may be on another disk
             shutil.move(Path(temporary) / name, arriving)
             os.replace(arriving, target / name)
-    logger.info("Delta's jars are in %s", target)
+    logger.info("the jars are in %s", target)
 
 
 if __name__ == "__main__":
