@@ -31,7 +31,6 @@ from pipeline.faults import VARIABLE
 from pipeline.layout import Layout
 from pipeline.session import get_session
 from tests.conftest import REPOSITORY
-from tests.pipeline import interpreted
 from tests.pipeline.daily.helpers import bytes_of
 
 FIRST, DAYS = date(2026, 2, 19), 10
@@ -48,6 +47,9 @@ MORE_RULES = [
     {"name": "hour", "kind": "time", "part": "hour"},
 ]
 """Of source content, beside those of conf/sources/simulated.yaml: every aggregate, windows, recency."""
+QUICK = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+QUICK |= {"spark.sql.adaptive.enabled": "false"}
+"""Of so few rows: to compile a plan takes longer than to run it."""
 Print = Callable[[str], object]
 
 
@@ -61,7 +63,7 @@ def write_config(folder: Path, entities: int, events: Path) -> Path:
     del content["label_tables"]
     content |= {
         "simulate": {"entities": entities, "seed": 1, "events_per_entity": 100},
-        "spark": {"shuffle_partitions": 1, "driver_memory": "1g", "settings": interpreted.SETTINGS},
+        "spark": {"shuffle_partitions": 1, "driver_memory": "1g", "settings": QUICK},
         "unfold": {"start": FIRST.isoformat(), "cutoff": last.isoformat(), "vocabulary": {"min_entities": 2}},
     }
     path = folder / "config.yaml"

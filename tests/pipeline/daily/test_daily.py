@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from pipeline.errors import UserError
 from pipeline.layout import Layout
 from pipeline.tables import Tables
 from tests.pipeline.daily.helpers import CUTOFF, SETTINGS, bytes_of, sections, write_events
-from tests.pipeline.interpreted import interpreted
 from tests.pipeline.unfold import cutoff_cases
 from tests.pipeline.unfold.helpers import facts_of, quarantined, vectors_of
 
@@ -36,10 +35,7 @@ RULES: list[dict[str, Any]] = [
 BAD = {"user": None, "at": "2026-02-24", "item": "bad", "tags": None, "scores": None, "value": None}
 
 
-@pytest.fixture(autouse=True)
-def few_rows(spark: SparkSession) -> Iterator[None]:
-    with interpreted(spark):
-        yield
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def events(draw: random.Random, days: range, count: int) -> list[dict[str, Any]]:
@@ -78,6 +74,8 @@ def days_of_last_run(config: Config) -> list[list[str]]:
     return [[day[-5:] for day in facts[name]] for name in ("days", "late")]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(0)  # seven runs of the stage, however long they take
 def test_days_in_any_order_twice_killed_and_late_make_the_vectors_that_all_events_make(spark, tmp_path, monkeypatch):
     draw = random.Random(3)
     early = events(draw, range(-40, -20, 7), 30)

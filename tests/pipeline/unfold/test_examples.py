@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.align.expressions import label_window, source_hits
@@ -16,7 +14,6 @@ from pipeline.errors import UserError
 from pipeline.examples import entity_of, entity_of_id
 from pipeline.splits import with_split
 from tests.pipeline.align.helpers import hits_by_entity, make_segment
-from tests.pipeline.interpreted import interpreted
 from tests.pipeline.unfold import cutoff_cases
 from tests.pipeline.unfold.helpers import CUTOFF, SETTINGS, event_source, unfolded, write_json
 
@@ -31,10 +28,7 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def few_rows(spark: SparkSession) -> Iterator[None]:
-    with interpreted(spark):
-        yield
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.mark.parametrize("rules", cutoff_cases.rules_by_kind() if CASES else [RULES])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
 
 from pipeline.errors import UserError
 from pipeline.modelfolder import Architecture, ModelSpec, TaskSpec, check_vocabulary
@@ -14,16 +12,12 @@ from pipeline.tables import Tables
 from pipeline.unfold import run
 from pipeline.unfold.stable import VERSIONS, grown
 from pipeline.vocabulary import first, hash_of_concepts, vocabulary_hash
-from tests.pipeline.interpreted import interpreted
 from tests.pipeline.unfold.helpers import SETTINGS, facts_of, vectors_of, write_json
 
 SCHEMA = "concept_id int, concept string, field string, entities long"
 
 
-@pytest.fixture(autouse=True)
-def few_rows(spark: SparkSession) -> Iterator[None]:
-    with interpreted(spark):
-        yield
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def vocabulary(config: Any, spark: Any) -> dict[str, tuple[int, int]]:
