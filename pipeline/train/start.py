@@ -54,6 +54,7 @@ def shared_implications(shards: ShardSet, targets: int, world: World) -> Implica
     """What gives concepts 0..targets-1 away (models/implications.py), from a sample that rank 0 reads."""
     implied_by: dict[int, list[int]] = {}
     if world.is_first:
+        targets = min(targets, shards.vocabulary_size)
         found = find_implications(_sample_matrix(shards, _IMPLICATION_ENTRIES), targets)
         offsets, implying = found.offsets.tolist(), found.implying.tolist()
         spans = enumerate(pairwise(offsets))

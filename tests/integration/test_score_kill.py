@@ -34,8 +34,7 @@ AFTER_THE_COMMIT = ["score:after-predictions", "score:after-reach", "score:befor
 
 def start(path: Path, point: str = "", master: str = "local[1]") -> subprocess.Popen[str]:
     """The job in a process group of its own that is to end at a point."""
-    java = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # a short life: starting fast is all that counts
-    environment = {**os.environ, VARIABLE: point, "JAVA_TOOL_OPTIONS": java, "PYTHONPATH": str(REPOSITORY)}
+    environment = {**os.environ, VARIABLE: point, "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-m", "jobs.score", "--config", str(path), "--set", f"spark.master={master}"]
     return subprocess.Popen(
         command,

@@ -19,7 +19,7 @@ from pipeline.shards.batches import scan_batches
 from pipeline.shards.dataset import open_shards
 from pipeline.train import launchers, loop, run
 from pipeline.train.precision import choose_precision
-from tests.pipeline.train.worlds import MIXED, config_for, write_world
+from tests.pipeline.train.worlds import CONCEPTS, MIXED, config_for, write_world
 
 
 class Killed(Exception):
@@ -185,6 +185,13 @@ def test_members_of_an_ensemble_are_trained_apart_and_with_their_auxiliary_tasks
     trained = weights(load_model(Layout.of(config)))
     for name in ("auxiliary.weight", "towers.last", "embedding.weight"):
         assert not torch.equal(trained[f"members.0.{name}"], trained[f"members.1.{name}"])
+
+
+def test_more_auxiliary_tasks_than_concepts_are_all_concepts(tmp_path: Path) -> None:
+    write_world(tmp_path)
+    config = config_for(tmp_path, "train.epochs=1", "train.auxiliary={tasks: 1000, weight: 1.0}")
+    run(config)
+    assert load_model(Layout.of(config)).spec.architecture.settings["auxiliary"] == CONCEPTS
 
 
 def test_the_last_epoch_is_kept_where_that_is_asked_for(tmp_path: Path, monkeypatch) -> None:
