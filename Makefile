@@ -122,7 +122,7 @@ test: setup ## Run the tests (TESTS=tests/pipeline for a part): under 15 minutes
 CASES ?= 10000
 cutoff-check: setup ## No feature sees its future: CASES=10000 generated entities, every rule, window and aggregate
 	@OMP_NUM_THREADS=1 CUTOFF_CASES=$(CASES) $(PYTHON) -m pytest -v --timeout=0 \
-	    tests/pipeline/unfold/test_cutoff.py -k by_no_aggregate
+	    tests/pipeline/unfold/test_cutoff.py tests/pipeline/unfold/test_examples.py -k "by_no_aggregate or cutoff_alone"
 
 .PHONY: postgres-check
 postgres-check: setup ## A database over JDBC: against a PostgreSQL server started for the test
@@ -133,25 +133,32 @@ QUERIES ?= 5000
 sparql-check: setup ## QUERIES=5000 generated SPARQL queries: our answers against rdflib's
 	@OMP_NUM_THREADS=1 $(PYTHON) -m tests.pipeline.sparql.differential --queries $(QUERIES)
 
+.PHONY: daily
+ENTITIES ?= 200
+daily: setup ## Ten simulated days one by one, late, doubled and killed ones too, against all of them at once
+	@OMP_NUM_THREADS=1 $(PYTHON) -m tests.pipeline.daily.check --entities $(ENTITIES)
+
 lint: setup ## ruff check, ruff format --check and mypy
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 
 # --- benchmarks: side by side in one run, results in benchmarks/README.md -------------------------------------------
-.PHONY: bench-mask bench-reading bench-scoring bench-unfold bench-sync
+.PHONY: bench-mask bench-reading bench-scoring bench-unfold bench-sync bench-daily
 bench-mask: BENCHMARK = mask_trick
 bench-reading: BENCHMARK = reading
 bench-scoring: BENCHMARK = scoring
 bench-unfold: BENCHMARK = unfold
 bench-sync: BENCHMARK = sync_every
-bench-mask bench-reading bench-scoring bench-unfold bench-sync: setup
+bench-daily: BENCHMARK = daily
+bench-mask bench-reading bench-scoring bench-unfold bench-sync bench-daily: setup
 	@$(PYTHON) -m benchmarks.$(BENCHMARK)
 bench-mask: ## Training step: all tasks against one task and against the naive form
 bench-reading: ## Shard reading: ours against raw pyarrow and stock petastorm
 bench-scoring: ## Bulk scoring: ours against a forward pass a task and predict_batch_udf
 bench-unfold: ## Unfold: ours against MLlib and DuckDB
 bench-sync: ## Two ranks that agree every 1, 4 and 16 steps: quality and bytes
+bench-daily: ## Daily: one more day after 2, 10 and 30 days of history
 
 # --- shipping -----------------------------------------------------------------------------------------------------
 .PHONY: package clean

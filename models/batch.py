@@ -46,6 +46,19 @@ class Batch:
         lengths = self.row_offsets[1:] - self.row_offsets[:-1]
         return torch.repeat_interleave(torch.arange(self.rows, device=lengths.device), lengths)
 
+    def of_concepts(self, size: int) -> Batch:
+        """The same rows with the first `size` concepts only."""
+        kept = self.concept_ids < size
+        if bool(kept.all()):
+            return self
+        lengths = torch.bincount(self.row_of_entry()[kept], minlength=self.rows)
+        return replace(
+            self,
+            concept_ids=self.concept_ids[kept],
+            concept_weights=self.concept_weights[kept],
+            row_offsets=torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]),
+        )
+
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on a device."""
         names = ("concept_ids", "concept_weights", "row_offsets", "pair_rows", "pair_tasks", "labels")

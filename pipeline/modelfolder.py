@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from itertools import pairwise
@@ -133,9 +133,17 @@ def load_model(where: Layout | Path | str) -> LoadedModel:
     return LoadedModel(model.eval(), spec, folder.name)
 
 
-def check_vocabulary(spec: ModelSpec, vocabulary_hash: str, where: Path | str) -> None:
-    """Raises UserError when a model was trained on another vocabulary than `where` has."""
-    if spec.vocabulary_hash != vocabulary_hash:
+def check_vocabulary(
+    spec: ModelSpec, vocabulary_hash: str, where: Path | str, hash_of_first: Callable[[int], str] | None = None
+) -> None:
+    """Raises UserError when a model was trained on another vocabulary than `where` has.
+
+    hash_of_first: the fingerprint of the first so many concepts, where a vocabulary will do that has grown since: it
+    begins with the one that the model was trained on.
+    """
+    if spec.vocabulary_hash == vocabulary_hash:
+        return
+    if hash_of_first is None or spec.vocabulary_hash != hash_of_first(spec.vocabulary_size):
         raise UserError(
             f"{where}: vocabulary {vocabulary_hash[:12]} is not the one the model was trained on "
             f"({spec.vocabulary_hash[:12]}); train again on these shards, or use the shards of the model"

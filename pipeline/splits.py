@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from pipeline.config import Config
 from pipeline.config.data import Split
+from pipeline.examples import entity_of
 from pipeline.sources import check_columns, read_source
 
 SUPPORT, VALIDATION, QUERY = "support", "validation", "query"
@@ -20,17 +21,17 @@ def entities_with_split(config: Config, entities_df: DataFrame) -> DataFrame:
     Raises UserError where the source that it names lacks the column.
     """
     split = config.align.split
-    ids_df = entities_df.select("entity_id")
+    ids_df = entities_df.select("entity_id", entity_of(F.col("entity_id"), config.unfold).alias("_of"))
     if split.key is not None:
         named_df = _named_rows(config, split.key.source, split.key.column, "align.split.key")
         value = F.col(split.key.column).cast("string")
-        keys_df = named_df.groupBy(F.col("_entity").alias("entity_id")).agg(F.min(value).alias("_key"))
-        keyed_df = ids_df.join(keys_df, "entity_id", "left")
-        return keyed_df.select("entity_id", split_of(F.coalesce("_key", "entity_id"), split).alias("split"))
+        keys_df = named_df.groupBy(F.col("_entity").alias("_of")).agg(F.min(value).alias("_key"))
+        keyed_df = ids_df.join(keys_df, "_of", "left")
+        return keyed_df.select("entity_id", split_of(F.coalesce("_key", "_of"), split).alias("split"))
     query_df = None
     if split.by is not None:
         query_df = query_entities(_named_rows(config, split.by.source, split.by.column, "align.split.by"), split)
-    return with_split(ids_df, split, query_df)
+    return with_split(ids_df, split, query_df, F.col("_of")).drop("_of")
 
 
 def _named_rows(config: Config, name: str, column: str, what: str) -> DataFrame:
@@ -40,20 +41,24 @@ def _named_rows(config: Config, name: str, column: str, what: str) -> DataFrame:
     return rows_df
 
 
-def with_split(rows_df: DataFrame, split: Split, query_df: DataFrame | None = None) -> DataFrame:
-    """Add `split` (support, validation or query) to rows with an `entity_id`.
+def with_split(
+    rows_df: DataFrame, split: Split, query_df: DataFrame | None = None, entity: Column | None = None
+) -> DataFrame:
+    """Add `split` (support, validation or query) to rows with an `entity_id`, by `entity` where that is an example's
+    (see examples.py).
 
     `query_df` (entity_id, distinct; see `query_entities`) is the query split that the data brings along
     (`split.by`); the hash then only parts validation from support.
     """
+    entity = F.col("entity_id") if entity is None else entity
     if split.by is None:
-        return rows_df.withColumn("split", split_of(F.col("entity_id"), split))
+        return rows_df.withColumn("split", split_of(entity, split))
     if query_df is None:
         raise ValueError("split.by is set: with_split needs query_df, from query_entities")
-    marked_df = query_df.select("entity_id", F.lit(True).alias("_query"))
-    rest = F.when(uniform(F.col("entity_id"), split.seed) < split.validation, VALIDATION).otherwise(SUPPORT)
-    joined_df = rows_df.join(marked_df, "entity_id", "left")
-    return joined_df.withColumn("split", F.when(F.col("_query"), QUERY).otherwise(rest)).drop("_query")
+    marked_df = query_df.select(F.col("entity_id").alias("_known"), F.lit(True).alias("_query"))
+    rest = F.when(uniform(entity, split.seed) < split.validation, VALIDATION).otherwise(SUPPORT)
+    joined_df = rows_df.join(marked_df, entity == F.col("_known"), "left")
+    return joined_df.withColumn("split", F.when(F.col("_query"), QUERY).otherwise(rest)).drop("_query", "_known")
 
 
 def split_of(entity: Column, split: Split) -> Column:

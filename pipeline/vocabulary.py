@@ -30,6 +30,11 @@ def vocabulary_hash(vocabulary_df: DataFrame) -> str:
     return vocabulary_facts(vocabulary_df).fingerprint
 
 
+def first(vocabulary_df: DataFrame, size: int) -> DataFrame:
+    """The first concepts of a vocabulary: with stable ids (unfold.vocabulary.ids) what it was when it had so many."""
+    return vocabulary_df.where(F.col("concept_id") < size)
+
+
 def vocabulary_facts(vocabulary_df: DataFrame) -> VocabularyFacts:
     """The fingerprint (see `vocabulary_hash`), size and fields of the table `vocabulary`, in one pass."""
     digest = F.md5(F.concat_ws("\t", F.col("concept_id").cast("string"), F.col("concept")))

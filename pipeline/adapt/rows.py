@@ -23,14 +23,18 @@ class SegmentRows:
     weights: Tensor
 
 
-def rows_of_tasks(shards: ShardSet, split: str, tasks: list[int], max_rows: int | None) -> Mapping[int, SegmentRows]:
-    """The rows of these tasks, in one pass over the split.
+def rows_of_tasks(
+    shards: ShardSet, split: str, tasks: list[int], max_rows: int | None, concepts: int | None = None
+) -> Mapping[int, SegmentRows]:
+    """The rows of these tasks, in one pass over the split; concepts: only the first so many, those the model knows.
 
     max_rows: at most so many a task, positives first up to half, then negatives, each of which weighs for those that
     were left out; shards are in a global random order, so the first ones are a fair sample.
     """
     found: dict[int, list[Batch]] = {task: [] for task in tasks}
     for _, batch in scan_batches(shards, split, _BATCH_ROWS):
+        if concepts is not None:
+            batch = batch.of_concepts(concepts)
         for task in tasks:
             found[task].append(_of_task(batch, task))
     return {task: _sample(concatenate(batches), max_rows) for task, batches in found.items()}

@@ -36,14 +36,15 @@ def run(config: Config) -> None:
     torch.set_num_threads(config.train.threads or torch.get_num_threads())
     layout, how = Layout.of(config), config.adapt
     shards, loaded = open_shards(layout), load_model(layout)
-    check_vocabulary(loaded.spec, shards.vocabulary_hash, shards.folder)
+    check_vocabulary(loaded.spec, shards.vocabulary_hash, shards.folder, shards.hash_of_first)
     names = [task.name for task in loaded.spec.tasks]
     if names != [task.name for task in shards.tasks]:
         raise UserError(f"{shards.folder}: its segments are not those of the model; run the train stage again")
     chosen = _chosen(how.segments, shards)
     members = _mixtures(loaded.model, loaded.spec.architecture.name)
-    support = rows_of_tasks(shards, "support", chosen, how.max_rows)
-    validation = rows_of_tasks(shards, "validation", chosen, None)
+    known = loaded.spec.vocabulary_size
+    support = rows_of_tasks(shards, "support", chosen, how.max_rows, known)
+    validation = rows_of_tasks(shards, "validation", chosen, None, known)
     thresholds, facts = dict(loaded.spec.thresholds), {}
     for task in chosen:
         if not _has_both(support[task]) or not _has_both(validation[task]):

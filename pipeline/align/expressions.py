@@ -13,15 +13,19 @@ from pipeline.align.hits import Numbered, array_of, bad_value, class_index, hit,
 from pipeline.align.spaces import condition_of
 from pipeline.config.data import Segment, Unfold
 from pipeline.errors import UserError
+from pipeline.examples import after_each_cutoff
 
 ENTITY, TIME = "_entity", "_time"
 """The columns that `pipeline.sources` adds to a source's rows."""
 
 
 def label_window(rows_df: DataFrame, unfold: Unfold) -> DataFrame:
-    """The rows of a source with times that labels come from: [cutoff, cutoff + horizon)."""
+    """The rows of a source with times that labels come from: [cutoff, cutoff + horizon). Of several cutoffs those of
+    each, as examples (pipeline/examples.py)."""
     if unfold.cutoff is None:
         raise UserError("a segment's label is over a source with times: set unfold.cutoff (labels come after it)")
+    if unfold.cutoffs:
+        return after_each_cutoff(rows_df, unfold)
     cutoff = datetime.fromisoformat(unfold.cutoff)
     end = cutoff + timedelta(days=unfold.horizon_days)
     return rows_df.where((F.col(TIME) >= _instant(cutoff)) & (F.col(TIME) < _instant(end)))

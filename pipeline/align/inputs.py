@@ -17,6 +17,7 @@ from pipeline.align.tasks import Counts
 from pipeline.config import Config
 from pipeline.config.data import LabelTable, Source
 from pipeline.errors import UserError
+from pipeline.examples import before_each_cutoff, entity_of
 from pipeline.session import get_session
 from pipeline.sources import DEFECT, bad_rows, read_marked, read_source
 from pipeline.splits import SUPPORT, entities_with_split
@@ -79,7 +80,12 @@ def read_inputs(config: Config) -> Inputs:
 def label_rows(config: Config, source: Source) -> DataFrame:
     """The rows of a source that labels come from: those of the label window, or all rows of a static source."""
     rows_df = read_source(config, source)
-    return rows_df if source.time is None else label_window(rows_df, config.unfold)
+    return _static(config, rows_df) if source.time is None else label_window(rows_df, config.unfold)
+
+
+def _static(config: Config, rows_df: DataFrame) -> DataFrame:
+    """Rows without times: of several cutoffs they are about an entity's example at each."""
+    return before_each_cutoff(rows_df, False, config.unfold) if config.unfold.cutoffs else rows_df
 
 
 def _space_hits(config: Config) -> list[DataFrame]:
@@ -99,9 +105,11 @@ def _feature_rows(config: Config, source: Source) -> DataFrame:
     """The rows of a source that features come from: [start, cutoff), or all rows of a static source."""
     rows_df = read_source(config, source)
     if source.time is None:
-        return rows_df
+        return _static(config, rows_df)
     if config.unfold.start is not None:
         rows_df = rows_df.where(F.col(TIME) >= F.lit(config.unfold.start).cast("timestamp"))
+    if config.unfold.cutoffs:
+        return before_each_cutoff(rows_df, True, config.unfold)
     return rows_df.where(F.col(TIME) < F.lit(config.unfold.cutoff).cast("timestamp"))
 
 
@@ -139,8 +147,9 @@ def _table(
     source = as_source(table)
     marked_df = read_marked(config, source)
     table_df = marked_df.where(F.col(DEFECT).isNull()).drop(DEFECT)
-    rows_df, unknown_df = split_unknown(labelled_rows(table_df, table, segments), table, entities_df)
-    hits_df = table_hits(rows_df, table, segments)
+    known_df = entities_df.select(entity_of(F.col("entity_id"), config.unfold).alias("entity_id"))
+    rows_df, unknown_df = split_unknown(labelled_rows(table_df, table, segments), table, known_df)
+    hits_df = table_hits(_static(config, rows_df), table, segments)
     bad_dfs = [bad_rows(marked_df, source), _bad_labels(hits_df, table.name, config)]
     if unknown_df is not None:
         unknown_df = unknown_df.withColumn(DEFECT, F.lit("entity is in no source"))

@@ -195,8 +195,15 @@ class Vocabulary(Section):
     max_share: float = Field(default=1.0, gt=0, le=1)
     """Concepts of more than this share of the entities are dropped (exact vocabulary)."""
 
+    ids: Literal["dense", "stable"] = "dense"
+    """Of an exact vocabulary. dense: made anew, 0..V-1 by descending number of entities. stable: concepts of the
+    vocabulary that stands keep their ids, whatever became of them, and new ones come after it, so that a model trained
+    on it can score what is unfolded later. One run with dense makes a new, compact one."""
+
     @model_validator(mode="after")
     def _exact(self) -> Vocabulary:
+        if self.kind == "hashed" and self.ids == "stable":
+            raise ValueError("ids: stable is for the exact vocabulary: a hashed concept has the same id in every run")
         if self.kind == "hashed" and self.max_share < 1:
             raise ValueError("max_share is for the exact vocabulary: a hashed one keeps every concept")
         return self
@@ -207,6 +214,9 @@ class Unfold(Section):
     """Features come from [start, cutoff); none: from the first event on."""
     cutoff: Instant | None = None
     """Features are before, labels from the cutoff on; none only where every source is static."""
+    cutoffs: list[Instant] = []
+    """Several cutoffs in place of `cutoff`, which is then the latest: a row for each entity and cutoff, with the id
+    `entity@2026-03-01T00:00:00`, features before it and labels from it on (pipeline/examples.py)."""
     horizon_days: float = Field(default=7, gt=0)
     """Labels come from [cutoff, cutoff + horizon)."""
     transform: Literal["none", "log1p", "tfidf"] = "log1p"
@@ -223,6 +233,17 @@ class Unfold(Section):
     salt: int = Field(default=8, ge=1)
     """A vocabulary too large to be sent to every executor is joined with this many salts, so that a concept which
     everyone has does not hold a task up."""
+
+    @model_validator(mode="after")
+    def _several_cutoffs(self) -> Unfold:
+        if not self.cutoffs:
+            return self
+        if list(self.cutoffs) != sorted(set(self.cutoffs)):
+            raise ValueError("unfold.cutoffs: each once, in the order of time")
+        if self.cutoff not in (None, self.cutoffs[-1]):
+            raise ValueError("unfold.cutoffs stands in place of unfold.cutoff: give one of them")
+        object.__setattr__(self, "cutoff", self.cutoffs[-1])
+        return self
 
 
 class Label(Section):

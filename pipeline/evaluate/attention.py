@@ -54,7 +54,8 @@ def _passes(features: csr_matrix, masks: TaskMasks) -> Iterator[tuple[csr_matrix
     of_masks: list[NDArray] = []
     for mask in range(masks.masks):
         inside = np.zeros(features.shape[1], dtype=bool)
-        inside[concepts[offsets[mask] : offsets[mask + 1]]] = True
+        masked = concepts[offsets[mask] : offsets[mask + 1]]
+        inside[masked[masked < len(inside)]] = True  # others are newer than the model, and in no row
         hit = np.unique(_row_of_entry(features)[inside[features.indices]])
         if len(hit) == 0:
             continue

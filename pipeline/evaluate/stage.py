@@ -24,6 +24,7 @@ from pipeline.evaluate.oracle import read_truth
 from pipeline.evaluate.predict import TaskScores, predict
 from pipeline.evaluate.report import finite, write_report
 from pipeline.evaluate.results import MODEL, OF_SCORES, ORACLE, SegmentResult, measure, segment_result, summarise
+from pipeline.examples import entity_of_id
 from pipeline.layout import Layout
 from pipeline.modelfolder import ModelSpec, check_vocabulary, load_model
 from pipeline.shards import manifest as m
@@ -45,7 +46,8 @@ def run(config: Config) -> None:
     query = load_csr(shards, "query", settings.max_rows)
     if query.features.shape[0] < shards.manifest.splits["query"].rows:
         logger.warning("evaluate.max_rows: only %d rows of each split are used", query.features.shape[0])
-    predicted = predict(loaded.model, query, shards.tasks)
+    known = query.of_concepts(loaded.spec.vocabulary_size)
+    predicted = predict(loaded.model, known, shards.tasks)
     scores: dict[str, list[TaskScores]] = {MODEL: predicted.tasks}
     thresholds: dict[str, list[float | None]] = {MODEL: _thresholds(loaded.spec)}
     fitted = _baselines(config, layout, shards, query)
@@ -55,7 +57,8 @@ def run(config: Config) -> None:
         ]
         thresholds[name] = [one.threshold for one in of_tasks]
     if settings.oracle is not None:
-        truth = read_truth(Path(layout.resolve(settings.oracle)), query.entity_ids, [t.name for t in shards.tasks])
+        entities = [entity_of_id(example, config.unfold) for example in query.entity_ids]
+        truth = read_truth(Path(layout.resolve(settings.oracle)), entities, [task.name for task in shards.tasks])
         scores[ORACLE] = _oracle_scores(predicted.tasks, truth)
         thresholds[ORACLE] = [None] * len(shards.tasks)
     results = _results(shards, scores, thresholds, summary.read(layout, "score"))
@@ -67,7 +70,7 @@ def run(config: Config) -> None:
     if config.chains:
         names = [task.name for task in shards.tasks]
         facts["chains"] = measure_chains(config.chains, names, scores, config.train.space == "local")
-    attention = task_attention(loaded.model, query, shards.tasks, shards.masks())
+    attention = task_attention(loaded.model, known, shards.tasks, shards.masks())
     report = write_report(
         layout, config.run.name, loaded, results, facts, scores, predicted.gates, attention, settings.threshold
     )
@@ -78,7 +81,13 @@ def run(config: Config) -> None:
 
 def _check(spec: ModelSpec, shards: ShardSet) -> None:
     """Raises UserError where the model was trained on another vocabulary or for other segments."""
-    check_vocabulary(spec, shards.vocabulary_hash, shards.folder)
+    check_vocabulary(spec, shards.vocabulary_hash, shards.folder, shards.hash_of_first)
+    if shards.vocabulary_size > spec.vocabulary_size:
+        logger.warning(
+            "%s: the vocabulary has %d concepts more than the model knows; the model does without them",
+            shards.folder,
+            shards.vocabulary_size - spec.vocabulary_size,
+        )
     theirs = [(task.name, task.kind, task.outputs) for task in spec.tasks]
     if theirs != [(task.name, task.kind, task.outputs) for task in shards.tasks]:
         raise UserError(f"{shards.folder}: its segments are not those of the model; run the train stage again")

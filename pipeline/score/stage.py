@@ -20,11 +20,12 @@ from pipeline.generations import current_generation
 from pipeline.layout import Layout
 from pipeline.modelfolder import ModelSpec, check_vocabulary, load_model
 from pipeline.quarantine import Quarantine
+from pipeline.score.known import count_unknown, known_concepts
 from pipeline.score.partition import SCHEMA, partition_scorer
 from pipeline.score.unscorable import REASON, with_unscorable_reason
 from pipeline.session import get_session
 from pipeline.tables import Tables
-from pipeline.vocabulary import vocabulary_hash
+from pipeline.vocabulary import first, vocabulary_facts, vocabulary_hash
 
 logger = logging.getLogger(__name__)
 
@@ -48,11 +49,22 @@ def run(config: Config) -> None:
     spec = load_model(folder).spec
     vectors_df = tables.read("concept_vectors", "the unfold")
     vocabulary_df = tables.read("vocabulary", "the unfold")
-    check_vocabulary(spec, vocabulary_hash(vocabulary_df), tables.path("vocabulary"))
+    vocabulary, known = vocabulary_facts(vocabulary_df), spec.vocabulary_size
+    place = tables.path("vocabulary")
+    check_vocabulary(spec, vocabulary.fingerprint, place, lambda size: vocabulary_hash(first(vocabulary_df, size)))
 
-    checked_df = with_unscorable_reason(vectors_df, spec.vocabulary_size)
+    checked_df = with_unscorable_reason(vectors_df, vocabulary.size)
     bad_df = checked_df.where(F.col(REASON).isNotNull())
     good_df = checked_df.where(F.col(REASON).isNull()).drop(REASON)
+    ignored = 0
+    if vocabulary.size > known:
+        ignored = count_unknown(good_df, known)
+        good_df = known_concepts(good_df, known)
+        logger.warning(
+            "the vocabulary has %d concepts more than the model knows: %d entries of vectors are ignored",
+            vocabulary.size - known,
+            ignored,
+        )
     run_date = _run_date(config)
     scored_at = datetime.now(UTC).replace(tzinfo=None)
     predictions_df = _predictions(spark, config, good_df, str(folder)).select(
@@ -86,6 +98,8 @@ def run(config: Config) -> None:
         "entities": scored,
         "rows": sum(row["scored"] for row in reach.values()),
         "unscorable": unscorable,
+        "unknown_concepts": vocabulary.size - known,
+        "ignored_entries": ignored,
         "seconds": round(seconds, 3),
         "reach": {name: {key: row[key] for key in ("scored", "selected", "mean_score")} for name, row in reach.items()},
     }

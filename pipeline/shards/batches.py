@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -89,6 +89,10 @@ class Matrix:
     pair_rows: np.ndarray
     pair_tasks: np.ndarray
     labels: np.ndarray
+
+    def of_concepts(self, size: int) -> Matrix:
+        """The same rows with the first `size` concepts only."""
+        return self if self.features.shape[1] <= size else replace(self, features=self.features[:, :size])
 
     def of_task(self, task_id: int) -> tuple[np.ndarray, np.ndarray]:
         """The rows in a task's sample space [n] and their labels [n]."""

@@ -16,6 +16,7 @@ from pipeline.errors import UserError
 from pipeline.generations import current_generation
 from pipeline.layout import Layout
 from pipeline.shards import manifest as m
+from pipeline.vocabulary import hash_of_concepts
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ class ShardSet:
     @property
     def vocabulary_size(self) -> int:
         return self.manifest.vocabulary_size
+
+    def hash_of_first(self, concepts: int) -> str:
+        """The fingerprint of the first so many concepts of the vocabulary."""
+        return hash_of_concepts(enumerate(self.concepts()[:concepts]))
 
     def masks(self) -> TaskMasks:
         """CMask of every task."""

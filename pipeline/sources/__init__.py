@@ -16,12 +16,13 @@ a static source).
 
 from pipeline.sources.columns import check_columns, quoted
 from pipeline.sources.files import CORRUPT, read_table
-from pipeline.sources.marks import DEFECT, NAIVE, RAW, bad_rows, good_rows
+from pipeline.sources.marks import DEFECT, FILE, NAIVE, RAW, bad_rows, good_rows
 from pipeline.sources.rows import read_marked, read_source
 
 __all__ = [
     "CORRUPT",
     "DEFECT",
+    "FILE",
     "NAIVE",
     "RAW",
     "bad_rows",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from pipeline.config import Config
 from pipeline.config.data import Source
@@ -13,11 +14,12 @@ from pipeline.sources.facts import fact_entities
 from pipeline.sources.files import name_of, read_table
 from pipeline.sources.graphs import node_entities
 from pipeline.sources.joins import with_joins
-from pipeline.sources.marks import declared, good_rows, marked, text_column
+from pipeline.sources.marks import FILE, declared, good_rows, marked, text_column
 
 
-def read_marked(config: Config, source: Source) -> DataFrame:
+def read_marked(config: Config, source: Source, with_file: bool = False) -> DataFrame:
     """All rows of a source with `_entity`, `_time`, `_defect` (null for good rows) and `_raw`, before any window.
+    with_file: also `_file`, the URI of the file that a row stands in.
 
     A row is bad where its record is malformed, its entity is missing, its time is missing or no time, or a value
     does not convert to its declared type (`types`; a finite number for number rules and weights). Rows that `where`
@@ -25,10 +27,14 @@ def read_marked(config: Config, source: Source) -> DataFrame:
     (naming those that are), a type or condition that Spark cannot resolve.
     """
     what = name_of(source)
-    rows_df = with_joins(config, source, _opened(config, source))
+    opened_df = _opened(config, source)
+    if with_file:
+        opened_df = opened_df.select("*", F.col("_metadata.file_path").alias(FILE))
+    rows_df = with_joins(config, source, opened_df)
     check_columns(rows_df, declared(source), what)
     entity = text_column(rows_df, source.entity, f"{what}: entity")
-    return marked(rows_df, source, entity, {"entity is missing": entity.isNull()})
+    own = [name for name in rows_df.columns if name != FILE]
+    return marked(rows_df, source, entity, {"entity is missing": entity.isNull()}, own)
 
 
 def read_source(config: Config, source: Source) -> DataFrame:

@@ -7,7 +7,9 @@
     latest.py         the aggregates last and distinct, whose concept all events of an entity decide on
     associations.py   rows -> one weight for each entity and key, by any aggregate
     unite.py          both, of all sources
+    inputs.py         what the stage unfolds: the rows of all sources
     vocabulary.py     keys -> names and ids
+    stable.py         a vocabulary that keeps its ids from run to run
     vectors.py        associations + vocabulary -> concept vectors
     caps.py           norms of fields, the heaviest concepts of a rule and of an entity
     profile.py        counts for the report

@@ -16,6 +16,8 @@ from pipeline.unfold.latest import is_reduced, reduced
 from pipeline.unfold.rules import entries_of, has_entries, has_values, value_of, values_of, weight_of
 
 _START = "_start"
+EXACT = "decimal(38,9)"
+"""What sums of weights are taken in."""
 
 
 def exploded(
@@ -24,17 +26,17 @@ def exploded(
     """entity_id, field int, weight, value: a row for each value of an event, all these fields of a source in one pass
     over its rows. Values are neither null nor blank; a weight may be null."""
     rows_df = in_window(rows_df, source, unfold)
-    plain_dfs = _exploded(rows_df, [field for field in fields if not is_reduced(field)], unfold, triples_df)
-    each_dfs = _exploded(rows_df, [field for field in fields if is_reduced(field)], unfold, triples_df, "_time")
+    plain_dfs = explode_parts(rows_df, [field for field in fields if not is_reduced(field)], unfold, triples_df)
+    each_dfs = explode_parts(rows_df, [field for field in fields if is_reduced(field)], unfold, triples_df, "_time")
     if each_dfs:
         plain_dfs.append(reduced(reduce(DataFrame.unionByName, each_dfs), fields))
     return reduce(DataFrame.unionByName, plain_dfs)
 
 
-def _exploded(
+def explode_parts(
     rows_df: DataFrame, fields: Sequence[Field], unfold: Unfold, triples_df: DataFrame | None, *more: str
 ) -> list[DataFrame]:
-    """entity_id, field, weight, value in parts, and the columns `more` of the event."""
+    """entity_id, field, weight, value in parts, and the columns `more` of the event, of all rows there are."""
     if "_time" in more and "_time" not in rows_df.columns:
         rows_df = rows_df.withColumn("_time", F.lit(None).cast("timestamp"))
     listed = [field for field in fields if starts_from_many(rows_df, field.rule)]
@@ -54,11 +56,15 @@ def weighed_pairs(exploded_df: DataFrame, fields: Sequence[Field], seed: int) ->
     The aggregation has two phases: each mapper sums up what it has before the shuffle, so that a key with half of
     all events costs one row a mapper; and groups hold the concept too, so that the events of one entity are spread
     over all reducers. Sums are taken in whole numbers or decimals: the order of rows does not change a bit of them.
+    Where `exploded_df` has a column `exact` (decimal), sums are taken of it: what many events weigh together.
     """
-    if any(field.kind in ("sum", "max") for field in fields):
-        exploded_df = exploded_df.where(F.col("weight").isNotNull() & ~F.isnan("weight"))
+    weighing = [field.number for field in fields if field.kind in ("sum", "max")]
+    if weighing:
+        is_number = F.col("weight").isNotNull() & ~F.isnan("weight")
+        exploded_df = exploded_df.where(is_number | ~F.col("field").isin(weighing))
     key = key_of(F.col("field"), F.col("value"), seed).alias("key")
-    keyed_df = exploded_df.select("entity_id", "field", key, "weight")
+    exact = F.col("exact") if "exact" in exploded_df.columns else F.col("weight").cast(EXACT)
+    keyed_df = exploded_df.select("entity_id", "field", key, "weight", exact.alias("exact"))
     summed_df = keyed_df.groupBy("entity_id", "field", "key").agg(_aggregate(fields).alias("weight"))
     # Weights are written as floats; what is zero there is no entry of a sparse vector.
     return summed_df.where(F.col("weight").cast("float") != 0)
@@ -137,7 +143,7 @@ def _aggregate(fields: Sequence[Field]) -> Column:
 
     aggregates = {
         "count": lambda: F.sum(of("count", weight.cast("long"))).cast("double"),
-        "sum": lambda: F.sum(of("sum", weight.cast("decimal(38,9)"))).cast("double"),
+        "sum": lambda: F.sum(of("sum", F.col("exact"))).cast("double"),
         "max": lambda: F.max(of("max", weight)),
         "binary": lambda: F.max(of("binary", F.lit(1.0))),
     }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.config.data import Rule, Source, Unfold
 from pipeline.config.names import days_of
+from pipeline.examples import CUTOFF, before_each_cutoff, cutoff_of
 
 NO_KEY = 0
 """The key of no concept: of a missing or blank value."""
@@ -55,11 +55,14 @@ def fields_of(sources: list[Source]) -> list[Field]:
 
 
 def in_window(rows_df: DataFrame, source: Source, unfold: Unfold) -> DataFrame:
-    """The rows features come from: those in [start, cutoff); all rows of a static source."""
+    """The rows features come from: those in [start, cutoff); all rows of a static source. Of several cutoffs those of
+    each, as examples (examples.py)."""
+    if source.time is not None and unfold.start is not None:
+        rows_df = rows_df.where(F.col("_time") >= F.lit(unfold.start).cast("timestamp"))
+    if unfold.cutoffs:
+        return rows_df if CUTOFF in rows_df.columns else before_each_cutoff(rows_df, source.time is not None, unfold)
     if source.time is None:
         return rows_df
-    if unfold.start is not None:
-        rows_df = rows_df.where(F.col("_time") >= F.lit(unfold.start).cast("timestamp"))
     return rows_df.where(F.col("_time") < F.lit(unfold.cutoff).cast("timestamp"))
 
 
@@ -67,9 +70,8 @@ def within(field: Field, unfold: Unfold, values: Column) -> Column:
     """The values of a row, null where it is before the field's own window."""
     if field.window is None:
         return values
-    assert unfold.cutoff is not None  # windows are of timed sources, which have a cutoff
-    begin = datetime.fromisoformat(unfold.cutoff) - timedelta(days=days_of(field.window))
-    return F.when(F.col("_time") >= F.lit(begin.isoformat(sep=" ")).cast("timestamp"), values)
+    begin = cutoff_of(unfold) - F.make_dt_interval(F.lit(days_of(field.window)))
+    return F.when(F.col("_time") >= begin, values)
 
 
 def key_of(field: Column, value: Column, seed: int) -> Column:

@@ -68,21 +68,10 @@ def profile_rows(marked_df: DataFrame, source: Source, config: Config) -> Profil
 
 def check_windows(config: Config, profiles: Mapping[str, Profile]) -> None:
     """Raises UserError where times have no zone, the cutoff leaves no features, or a segment's source no labels."""
-    for source in config.sources:
-        naive = profiles[source.name]["quarantined"].get(f"{source.time} {NAIVE}")
-        if naive:
-            raise UserError(
-                f"source {source.name}: time {source.time} of {naive:,} rows names no time zone; set timezone: UTC, or "
-                "the zone that the times are of"
-            )
-    cutoff, start = config.unfold.cutoff, config.unfold.start
+    check_zones(config, profiles)
+    check_features(config, profiles)
+    cutoff = config.unfold.cutoff
     timed = [source.name for source in config.sources if source.time is not None]
-    with_rules = [source.name for source in config.sources if source.time is not None and source.rules]
-    if with_rules and not any(profiles[name]["feature_rows"] for name in with_rules):
-        raise UserError(
-            f"unfold.cutoff: no events in [{start or 'the beginning'}, {cutoff}), so no features; "
-            f"{_spans(profiles, with_rules)}: choose a later cutoff"
-        )
     for segment in config.segments:
         name = segment.label.source
         if name in timed and not (profiles[name]["last"] and profiles[name]["last"] >= str(cutoff)):
@@ -90,6 +79,28 @@ def check_windows(config: Config, profiles: Mapping[str, Profile]) -> None:
                 f"unfold.cutoff: segment {segment.name}: no events of source {name} at or after {cutoff}, so no "
                 f"labels; {_spans(profiles, [name])}: choose an earlier cutoff"
             )
+
+
+def check_zones(config: Config, profiles: Mapping[str, Profile]) -> None:
+    """Raises UserError where times have no zone."""
+    for source in config.sources:
+        naive = profiles.get(source.name, {}).get("quarantined", {}).get(f"{source.time} {NAIVE}")
+        if naive:
+            raise UserError(
+                f"source {source.name}: time {source.time} of {naive:,} rows names no time zone; set timezone: UTC, or "
+                "the zone that the times are of"
+            )
+
+
+def check_features(config: Config, profiles: Mapping[str, Profile]) -> None:
+    """Raises UserError where the window holds no event of any source that has a time."""
+    cutoff, start = config.unfold.cutoff, config.unfold.start
+    with_rules = [source.name for source in config.sources if source.time is not None and source.rules]
+    if with_rules and not any(profiles[name]["feature_rows"] for name in with_rules):
+        raise UserError(
+            f"unfold.cutoff: no events in [{start or 'the beginning'}, {cutoff}), so no features; "
+            f"{_spans(profiles, with_rules)}: choose a later cutoff"
+        )
 
 
 def entities_by_field(masks_df: DataFrame, fields: Sequence[Field]) -> tuple[dict[str, int], dict[str, int]]:

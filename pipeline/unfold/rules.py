@@ -10,6 +10,7 @@ from pyspark.sql import types as T
 
 from pipeline.config.data import Rule, Source, Unfold
 from pipeline.errors import UserError
+from pipeline.examples import cutoff_of
 from pipeline.sources import quoted
 from pipeline.sources.columns import as_text, is_simple, type_of
 
@@ -149,5 +150,4 @@ def _time_part(rule: Rule) -> Column:
 
 def _days_to_cutoff(unfold: Unfold) -> Column:
     assert unfold.cutoff is not None  # the stage checks that timed sources have a cutoff
-    cutoff = F.lit(unfold.cutoff).cast("timestamp")
-    return (cutoff.cast("double") - F.col("_time").cast("double")) / _SECONDS_A_DAY
+    return (cutoff_of(unfold).cast("double") - F.col("_time").cast("double")) / _SECONDS_A_DAY

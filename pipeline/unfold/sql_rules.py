@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import reduce
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
@@ -21,6 +22,7 @@ from pyspark.sql import types as T
 from pipeline.config import Config
 from pipeline.config.data import Rule, Source
 from pipeline.errors import UserError
+from pipeline.examples import as_examples
 from pipeline.sources.columns import as_text, is_simple
 from pipeline.sources.files import first_line
 from pipeline.unfold.fields import Field, in_window
@@ -39,9 +41,24 @@ def sql_rows(
 ) -> dict[str, DataFrame]:
     """`source.rule` -> the rows of its query: _entity, value string, weight double, _time (null without).
 
-    rows: the good rows of every source, by name. Raises UserError for a query that Spark cannot resolve, that reads
-    other tables, or that does not return what it should.
+    rows: the good rows of every source, by name. Of several cutoffs the query is run for each, and finds what its
+    examples have. Raises UserError for a query that Spark cannot resolve, that reads other tables, or that does not
+    return what it should.
     """
+    if not config.unfold.cutoffs:
+        return _rows_at(config, spark, rows, triples_df)
+    found: dict[str, list[DataFrame]] = {}
+    for cutoff in config.unfold.cutoffs:
+        one = config.unfold.model_copy(update={"cutoffs": [], "cutoff": cutoff})
+        for name, rows_df in _rows_at(config.model_copy(update={"unfold": one}), spark, rows, triples_df).items():
+            found.setdefault(name, []).append(as_examples(rows_df, cutoff))
+    return {name: reduce(DataFrame.unionByName, parts) for name, parts in found.items()}
+
+
+def _rows_at(
+    config: Config, spark: SparkSession, rows: Mapping[str, DataFrame], triples_df: DataFrame | None
+) -> dict[str, DataFrame]:
+    """`sql_rows` of one cutoff."""
     tables = {source.name: in_window(rows[source.name], source, config.unfold) for source in config.sources}
     if triples_df is not None:
         tables[KNOWLEDGE_BASE] = triples_df.select("head", "relation", "tail")

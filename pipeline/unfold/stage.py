@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from functools import reduce
 from typing import Any
 
 from pyspark import StorageLevel
@@ -18,19 +17,16 @@ from pipeline.environment import check_writable
 from pipeline.errors import UserError
 from pipeline.faults import fault_point
 from pipeline.layout import Layout
-from pipeline.quarantine import Quarantine
 from pipeline.session import get_session
-from pipeline.sources import bad_rows, good_rows, read_marked
-from pipeline.sources.databases import check_databases, shared_tables
+from pipeline.sources.databases import shared_tables
 from pipeline.splits import SUPPORT, entities_with_split
 from pipeline.tables import Tables
 from pipeline.unfold.caps import capped_vectors, shapes
 from pipeline.unfold.fields import Field, fields_of
-from pipeline.unfold.knowledge import check_paths
-from pipeline.unfold.profile import check_windows, concepts_by_field, entities_by_field, profile_rows
-from pipeline.unfold.sql_rules import has_sql, sql_rows
-from pipeline.unfold.triples import read_triples
-from pipeline.unfold.unite import Associations, settings_for, unite
+from pipeline.unfold.inputs import Inputs, SourceInputs
+from pipeline.unfold.profile import concepts_by_field, entities_by_field
+from pipeline.unfold.stable import VERSIONS, grown, record_version
+from pipeline.unfold.unite import Associations, settings_for
 from pipeline.unfold.vectors import concept_vectors, merge_ids, with_idf, with_ids
 from pipeline.unfold.vocabulary import (
     SharedKeysError,
@@ -53,9 +49,14 @@ _SEEDS = 3
 
 def run(config: Config) -> None:
     """Unfold all sources. Raises UserError for anything in them that does not fit the configuration."""
-    _check_config(config)
+    run_on(config, SourceInputs(config))
+
+
+def run_on(config: Config, inputs: Inputs) -> None:
+    """Unfold what `inputs` gives. Raises UserError as `run` does."""
+    check_config(config)
     check_writable(Layout.of(config).workdir)
-    stage = _Stage(config)
+    stage = _Stage(config, inputs)
     try:
         with settings_for(get_session(config)), shared_tables():
             stage.run()
@@ -66,8 +67,9 @@ def run(config: Config) -> None:
 class _Stage:
     """One run of the stage: what it has cached, counted and timed."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, inputs: Inputs) -> None:
         self._config = config
+        self._inputs = inputs
         self._tables = Tables(config, get_session(config))
         self._fields: list[Field] = fields_of(config.sources)
         self._facts: dict[str, Any] = {"timings": {}}
@@ -77,12 +79,14 @@ class _Stage:
         self._clock = self._started = time.monotonic()
 
     def run(self) -> None:
-        rows, triples_df = self._read()
-        associations, named_df = self._associate(rows, triples_df)
+        self._facts["sources"] = self._inputs.read(self._keep)
+        self._facts |= self._inputs.facts
+        self._tick("checks")
+        associations, named_df = self._associate()
         size = sum(one["kept"] for one in self._facts["concepts"].values())
         self._check_size(size)
         with self._tables.together("vocabulary", "concept_vectors"):
-            numbered_df = self._number(associations.pairs_df, named_df, size)
+            numbered_df, size = self._number(associations.pairs_df, named_df, size)
             self._tick("vocabulary")
             if self._config.unfold.transform == "tfidf":
                 numbered_df = with_idf(numbered_df, self._support(associations.masks_df))
@@ -109,45 +113,11 @@ class _Stage:
         while self._cached:
             self._cached.pop().unpersist()
 
-    def _read(self) -> tuple[dict[str, DataFrame], DataFrame | None]:
-        """The good rows of the sources with rules, and the triples, once all is checked and the bad rows are in the
-        quarantine."""
-        config = self._config
-        marked = {source.name: read_marked(config, source) for source in config.sources}
-        bad_dfs, tables = check_databases(config)
-        if tables:
-            self._facts["tables"] = tables
-        triples_df = None
-        if config.has_knowledge:
-            triples_df, bad_triples_df = read_triples(config)
-            triples_df = self._keep(triples_df)
-            bad_dfs.append(bad_triples_df)
-        check_paths(config, triples_df)
-        all_rows = {source.name: good_rows(marked[source.name]) for source in config.sources}
-        rows = {source.name: all_rows[source.name] for source in config.sources if source.rules}
-        if has_sql(config):
-            rows |= sql_rows(config, get_session(config), all_rows, triples_df)
-        unite(config, rows, triples_df, self._fields, 0, self._seed, lambda rows_df: rows_df)  # checks every rule
-        profiles = {source.name: profile_rows(marked[source.name], source, config) for source in config.sources}
-        check_windows(config, profiles)
-        self._facts["sources"] = profiles
-        bad_dfs += [bad_rows(marked[one.name], one) for one in config.sources if profiles[one.name]["quarantined"]]
-        quarantine = Quarantine(config, "unfold")
-        if bad_dfs:
-            quarantine.replace_df(reduce(DataFrame.unionByName, bad_dfs))
-        else:
-            quarantine.replace([])
-        self._tick("checks")
-        return rows, triples_df
-
-    def _associate(self, rows: dict[str, DataFrame], triples_df: DataFrame | None) -> tuple[Associations, DataFrame]:
+    def _associate(self) -> tuple[Associations, DataFrame]:
         """What entities have, by key; and all concepts by name, of which no two have one key."""
-        excess_rows = sum(
-            self._facts["sources"][name]["excess_rows"] for name in rows if name in self._facts["sources"]
-        )
         for seed in range(_SEEDS):
             self._seed = seed
-            associations = unite(self._config, rows, triples_df, self._fields, excess_rows, seed, self._keep)
+            associations = self._inputs.associate(seed, self._keep)
             counted_df = self._keep(count_concepts(associations.pairs_df))
             named_df = self._keep(named_concepts(counted_df, associations.exploded_df, self._fields, seed))
             keys = counted_df.count()
@@ -169,14 +139,14 @@ class _Stage:
         most = math.floor(vocabulary.max_share * masks_df.count()) if vocabulary.max_share < 1 else 2**62
         return vocabulary.min_entities if vocabulary.kind == "exact" else 1, most
 
-    def _number(self, pairs_df: DataFrame, named_df: DataFrame, size: int) -> DataFrame:
-        """Write the vocabulary; entity_id, concept_id, weight of every association that has an id."""
+    def _number(self, pairs_df: DataFrame, named_df: DataFrame, size: int) -> tuple[DataFrame, int]:
+        """Write the vocabulary; entity_id, concept_id, weight of every association that has an id, and how many
+        concepts have one. size: concepts that are frequent enough for one."""
         vocabulary, salt = self._config.unfold.vocabulary, self._config.unfold.salt
         if vocabulary.kind == "exact":
-            self._tables.replace("vocabulary", exact_vocabulary(named_df, size, self._bounds, self._keep))
-            self._check_ids(size)
+            size = self._write_exact(named_df, size)
             ids_df = ids_of(self._tables.read("vocabulary"), self._fields, self._seed)
-            return with_ids(pairs_df, ids_df, size, salt)
+            return with_ids(pairs_df, ids_df, size, salt), size
         self._tables.replace(HASHED, hashed_concepts(named_df, vocabulary.bits))
         hashed_df = self._tables.read(HASHED)
         self._facts["collision_rate"] = collision_rate(hashed_df)
@@ -184,7 +154,26 @@ class _Stage:
         merged_df = self._keep(merge_ids(numbered_df))
         self._tables.replace("vocabulary", hashed_vocabulary(hashed_df, merged_df, vocabulary.bits))
         self._facts["vocabulary_size"] = 2**vocabulary.bits
-        return merged_df
+        return merged_df, size
+
+    def _write_exact(self, named_df: DataFrame, size: int) -> int:
+        """Write an exact vocabulary, whole or as the one before has grown; its size."""
+        ids = self._config.unfold.vocabulary.ids
+        if ids == "stable" and self._tables.exists("vocabulary"):
+            found = grown(self._tables.read("vocabulary"), named_df, self._bounds, self._keep)
+            size = found.size
+            self._tables.replace("vocabulary", found.vocabulary_df)
+            used = self._tables.read("vocabulary").where("entities > 0").groupBy("field").count().collect()
+            for row in used:
+                self._facts["concepts"][row["field"]]["kept"] = row["count"]
+            self._facts["new_concepts"] = found.new
+            self._facts["vanished_concepts"] = size - sum(row["count"] for row in used)
+        else:
+            self._tables.replace("vocabulary", exact_vocabulary(named_df, size, self._bounds, self._keep))
+        self._check_ids(size)
+        if ids == "stable" or self._tables.exists(VERSIONS):
+            self._facts["vocabulary_version"] = record_version(self._tables, ids)
+        return size
 
     def _capped(self, numbered_df: DataFrame, size: int) -> DataFrame:
         vocabulary_df = self._tables.read("vocabulary")
@@ -249,12 +238,13 @@ class _Stage:
         self._clock = now
 
 
-def _check_config(config: Config) -> None:
+def check_config(config: Config) -> None:
+    """Raises UserError where nothing is to be unfolded, or no cutoff or no window is given."""
     if not any(source.rules for source in config.sources):
         raise UserError("no source with rules is declared: nothing to unfold; see sources in the README")
     for source in config.sources:
         if source.time is not None and config.unfold.cutoff is None:
             raise UserError(f"source {source.name} has a time, so unfold.cutoff is needed")
-    start, cutoff = config.unfold.start, config.unfold.cutoff
-    if start is not None and cutoff is not None and start >= cutoff:
+    start, cutoff = config.unfold.start, min([*config.unfold.cutoffs, config.unfold.cutoff or ""])
+    if start is not None and cutoff and start >= cutoff:
         raise UserError(f"unfold.start {start} is not before unfold.cutoff {cutoff}")

@@ -74,7 +74,7 @@ def unite(
         masks_dfs.append(masks_by_entity(weighed_df, weighed, fields))
     return Associations(
         pairs_df=reduce(DataFrame.unionByName, pairs_dfs),
-        masks_df=_merged(masks_dfs),
+        masks_df=merged_masks(masks_dfs),
         exploded_df=explode(fields).select("field", "value"),
         counts=not weighed,
     )
@@ -93,7 +93,7 @@ def settings_for(spark: SparkSession) -> Iterator[None]:
             spark.conf.set(name, value)
 
 
-def _merged(masks_dfs: Sequence[DataFrame]) -> DataFrame:
+def merged_masks(masks_dfs: Sequence[DataFrame]) -> DataFrame:
     """One row an entity, where it has any field."""
     masks_df = reduce(DataFrame.unionByName, masks_dfs)
     names = masks_df.columns[1:]

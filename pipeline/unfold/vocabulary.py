@@ -111,7 +111,8 @@ def ids_of(vocabulary_df: DataFrame, fields: Sequence[Field], seed: int) -> Data
     pairs = [F.lit(part) for field in fields for part in (field.name, field.number)]
     number = F.create_map(*pairs)[F.col("field")]
     value = F.expr("substring(concept, length(field) + 2)")
-    return vocabulary_df.select(key_of(number, value, seed).alias("key"), "concept_id")
+    known_df = vocabulary_df.where(number.isNotNull())  # a vocabulary with stable ids remembers fields that are gone
+    return known_df.select(key_of(number, value, seed).alias("key"), "concept_id")
 
 
 def _concept(fields: Sequence[Field]) -> Column:

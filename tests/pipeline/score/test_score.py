@@ -13,7 +13,7 @@ from pipeline.layout import Layout
 from pipeline.modelfolder import load_model
 from pipeline.score import run
 from pipeline.tables import Tables
-from tests.pipeline.score.world import SEGMENTS, build, vectors
+from tests.pipeline.score.world import SEGMENTS, VOCABULARY, build, vectors
 
 
 @pytest.fixture
@@ -150,3 +150,22 @@ def test_predictions_can_go_to_a_table_of_sparks_catalog(spark, make_config, tmp
 def test_tables_kept_as_parquet_are_refused_before_work(spark, make_config):
     with pytest.raises(UserError, match=r"spark\.tables"):
         run(make_config("spark.tables=parquet"))
+
+
+def test_a_vocabulary_that_has_grown_scores_as_before(spark, config):
+    rows = vectors(9)
+    new = [VOCABULARY, VOCABULARY + 1]
+    grown = [(f"new{entity}", [*ids, *new], [*weights, 5.0, 7.0]) for entity, ids, weights in rows]
+    strange = ("strange", [0, VOCABULARY + 3], [1.0, 1.0])
+    build(spark, config, [*rows, *grown, strange])
+    concepts = [(n, f"s.r={n}", "s.r", 5) for n in range(VOCABULARY + 3)]
+    schema = "concept_id int, concept string, field string, entities long"
+    Tables(config, spark).replace("vocabulary", spark.createDataFrame(concepts, schema))
+    run(config)
+    scores = predictions(spark, config).set_index(["entity_id", "segment"])["score"].to_dict()
+    assert len(scores) == 18 * len(SEGMENTS)
+    for (entity, segment), score in scores.items():
+        assert score == scores[(entity.removeprefix("new"), segment)]
+    facts = summary.read(Layout.of(config), "score")
+    assert (facts["unknown_concepts"], facts["ignored_entries"]) == (3, 18)
+    assert facts["unscorable"] == {"a concept id is not in the vocabulary": 1}
