@@ -26,14 +26,16 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """With pytest-xdist the files that need Spark run one after the other in one worker, so that there is one session,
-    while another worker runs the rest."""
+    """With pytest-xdist the files that need Spark run one after the other in one worker, which so has one session, while
+    another worker runs the rest: with that of tests/integration, which start processes of their own."""
     return _SparkTogether(config, log)
 
 
 class _SparkTogether(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
+        if path.startswith("tests/integration/"):
+            return path
         text = (REPOSITORY / path).read_text(encoding="utf-8")
         return "spark" if any(fixture in text for fixture in ("spark", "quick")) else path
 
