@@ -26,7 +26,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """With pytest-xdist the files that need Spark run one after the other in one worker, which so has one session, while
+    """With pytest-xdist the files that need Spark run one after the other in one worker, with one session, while
     another worker runs the rest: with that of tests/integration, which start processes of their own."""
     return _SparkTogether(config, log)
 
