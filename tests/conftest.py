@@ -11,6 +11,7 @@ os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +56,24 @@ def spark() -> Iterator[SparkSession]:
     session.stop()
 
 
-@pytest.fixture
-def quick(spark: SparkSession) -> Iterator[SparkSession]:
-    """Spark without generated code, for a few rows: to compile a plan takes longer than to run it."""
+@contextmanager
+def without_generated_code(spark: SparkSession) -> Iterator[None]:
+    """For a few rows: to compile a plan takes longer than to run it."""
     names = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
     names |= {"spark.sql.adaptive.enabled": "false", "spark.sql.shuffle.partitions": "1"}
     before = {name: str(spark.conf.get(name)) for name in names}
     for name, value in names.items():
         spark.conf.set(name, value)
-    yield spark
+    yield
     for name, value in before.items():
         spark.conf.set(name, value)
+
+
+@pytest.fixture
+def quick(spark: SparkSession) -> Iterator[SparkSession]:
+    """Spark without generated code."""
+    with without_generated_code(spark):
+        yield spark
 
 
 @pytest.fixture

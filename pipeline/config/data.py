@@ -209,6 +209,18 @@ class Vocabulary(Section):
         return self
 
 
+class DataProfile(Section):
+    """What is counted of the data besides the rows, for the report."""
+
+    drift: bool = False
+    """Entities, concepts and new concepts by day; rows without a value; drift (PSI) of every field within the feature
+    window, and since the run before in the same working folder."""
+    top: int = Field(default=50, ge=1, le=500)
+    """PSI is over so many most frequent concepts of a field, and the rest."""
+    periods: int = Field(default=8, ge=2, le=31)
+    """The feature window is cut into so many periods at most, of whole days, each with its own drift."""
+
+
 class Unfold(Section):
     start: Instant | None = None
     """Features come from [start, cutoff); none: from the first event on."""
@@ -233,6 +245,7 @@ class Unfold(Section):
     salt: int = Field(default=8, ge=1)
     """A vocabulary too large to be sent to every executor is joined with this many salts, so that a concept which
     everyone has does not hold a task up."""
+    profile: DataProfile = DataProfile()
 
     @model_validator(mode="after")
     def _several_cutoffs(self) -> Unfold:

@@ -17,9 +17,10 @@ import jinja2
 from numpy.typing import NDArray
 
 from pipeline import summary
-from pipeline.evaluate import history_plots, plots
+from pipeline.evaluate import data_plots, history_plots, plots
 from pipeline.evaluate.attention_plot import attention_plot
 from pipeline.evaluate.console import sentences
+from pipeline.evaluate.data_tables import drift_table, missing_table
 from pipeline.evaluate.page import (
     cards,
     chains_table,
@@ -41,7 +42,7 @@ THRESHOLD_FOR = {
     "prevalence": "chosen on validation for the best match of the share of positives",
     "half": "of one half",
 }
-_STAGES = ("simulate", "prepare", "unfold", "align", "train", "score", "evaluate")
+_STAGES = ("simulate", "prepare", "unfold", "profile", "align", "train", "score", "evaluate")
 
 
 def write_report(
@@ -63,6 +64,7 @@ def write_report(
     summaries = {stage: summary.read(layout, stage) for stage in _STAGES}
     drawn = _plots(layout, results, baselines, scores, gates, summaries)
     drawn["attention"] = attention_plot([one.name for one in results], attention)
+    drift = drift_table(summaries["profile"])
     page = _template().render(
         title=f"MetaCon: {name}",
         model_version=loaded.version,
@@ -70,7 +72,7 @@ def write_report(
         code_version=loaded.spec.code_version or "unknown",
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         query_rows=facts["query_rows"],
-        contents=_contents(drawn | {"chains": "a table" if facts.get("chains") else None}),
+        contents=_contents(drawn | {"chains": facts.get("chains"), "drift": drift}),
         cards=cards(facts, summaries["score"]),
         sentences=sentences(facts),
         mean_tables=mean_tables(facts),
@@ -81,6 +83,8 @@ def write_report(
         training=training(summaries["train"]),
         sources=sources(summaries["unfold"]),
         small_tables=small_tables(summaries),
+        drift=drift,
+        missing=missing_table(summaries["unfold"]),
     )
     layout.report.mkdir(parents=True, exist_ok=True)
     _replace(layout.report / "segments.csv", _segments_csv(results))
@@ -129,11 +133,14 @@ def _plots(
         "training": history_plots.training_plot(history_plots.read_log(layout.train_log)),
         "events": history_plots.events_plot(summaries["unfold"].get("sources", {})),
         "fields": history_plots.fields_plot(summaries["unfold"].get("fields", {})),
+        "by_day": data_plots.by_day_plot(summaries["unfold"], summaries["profile"]),
+        "growth": data_plots.growth_plot(summaries["profile"]),
+        "drift": data_plots.drift_plot(summaries["profile"]),
         "timings": history_plots.timings_plot(timings),
     }
 
 
-def _contents(drawn: Mapping[str, str | None]) -> list[tuple[str, str]]:
+def _contents(drawn: Mapping[str, Any]) -> list[tuple[str, str]]:
     sections = [
         ("groups", "Means"),
         ("chains", "Chains"),
@@ -142,7 +149,7 @@ def _contents(drawn: Mapping[str, str | None]) -> list[tuple[str, str]]:
         ("calibration", "Calibration"),
     ]
     sections += [("gates", "Experts"), ("attention", "Attention"), ("training", "Training"), ("data", "Data")]
-    sections += [("timings", "Timings")]
+    sections += [("drift", "Drift"), ("timings", "Timings")]
     return [one for one in sections if one[0] in ("groups", "segments", "data") or drawn.get(one[0])]
 
 

@@ -20,16 +20,30 @@ EXACT = "decimal(38,9)"
 """What sums of weights are taken in."""
 
 
+DAY = "_day"
+"""The date of the event that a value is of; null where it is of no one event."""
+
+
 def exploded(
-    rows_df: DataFrame, source: Source, fields: Sequence[Field], unfold: Unfold, triples_df: DataFrame | None
+    rows_df: DataFrame,
+    source: Source,
+    fields: Sequence[Field],
+    unfold: Unfold,
+    triples_df: DataFrame | None,
+    days: bool = False,
 ) -> DataFrame:
     """entity_id, field int, weight, value: a row for each value of an event, all these fields of a source in one pass
-    over its rows. Values are neither null nor blank; a weight may be null."""
+    over its rows. Values are neither null nor blank; a weight may be null. days: the column `DAY` too."""
     rows_df = in_window(rows_df, source, unfold)
-    plain_dfs = explode_parts(rows_df, [field for field in fields if not is_reduced(field)], unfold, triples_df)
+    more = [DAY] if days else []
+    if days:
+        timed = source.time is not None and "_time" in rows_df.columns
+        rows_df = rows_df.withColumn(DAY, F.to_date("_time") if timed else F.lit(None).cast("date"))
+    plain_dfs = explode_parts(rows_df, [field for field in fields if not is_reduced(field)], unfold, triples_df, *more)
     each_dfs = explode_parts(rows_df, [field for field in fields if is_reduced(field)], unfold, triples_df, "_time")
     if each_dfs:
-        plain_dfs.append(reduced(reduce(DataFrame.unionByName, each_dfs), fields))
+        reduced_df = reduced(reduce(DataFrame.unionByName, each_dfs), fields)
+        plain_dfs.append(reduced_df.withColumn(DAY, F.lit(None).cast("date")) if days else reduced_df)
     return reduce(DataFrame.unionByName, plain_dfs)
 
 

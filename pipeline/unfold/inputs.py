@@ -15,7 +15,9 @@ from pipeline.sources import bad_rows, good_rows, read_marked
 from pipeline.sources.databases import check_databases
 from pipeline.unfold.fields import fields_of
 from pipeline.unfold.knowledge import check_paths
+from pipeline.unfold.missing import profile_values
 from pipeline.unfold.profile import Profile, check_windows, profile_rows
+from pipeline.unfold.spans import feature_spans
 from pipeline.unfold.sql_rules import has_sql, sql_rows
 from pipeline.unfold.triples import read_triples
 from pipeline.unfold.unite import Associations, unite
@@ -66,12 +68,21 @@ class SourceInputs:
         profiles = {source.name: profile_rows(marked[source.name], source, config) for source in config.sources}
         check_windows(config, profiles)
         self._excess_rows = sum(profiles[name]["excess_rows"] for name in self._rows if name in profiles)
+        self._profile_values(profiles)
         bad_dfs += [bad_rows(marked[one.name], one) for one in config.sources if profiles[one.name]["quarantined"]]
         replace_quarantine(config, bad_dfs)
         return profiles
 
     def associate(self, seed: int, keep: Keep) -> Associations:
         return self._unite(seed, keep)
+
+    def _profile_values(self, profiles: dict[str, Profile]) -> None:
+        unfold = self._config.unfold
+        if unfold.profile.drift:
+            spans = feature_spans(unfold, [profile["rows_by_day"] for profile in profiles.values()])
+            for source in self._config.sources:
+                if source.rules:
+                    profiles[source.name] |= profile_values(self._rows[source.name], source, unfold, spans)
 
     def _unite(self, seed: int, keep: Keep) -> Associations:
         return unite(self._config, self._rows, self._triples_df, self._fields, self._excess_rows, seed, keep)

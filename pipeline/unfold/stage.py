@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipeline import summary
@@ -21,10 +21,13 @@ from pipeline.session import get_session
 from pipeline.sources.databases import shared_tables
 from pipeline.splits import SUPPORT, entities_with_split
 from pipeline.tables import Tables
+from pipeline.unfold.associations import DAY
 from pipeline.unfold.caps import capped_vectors, shapes
 from pipeline.unfold.fields import Field, fields_of
 from pipeline.unfold.inputs import Inputs, SourceInputs
 from pipeline.unfold.profile import concepts_by_field, entities_by_field
+from pipeline.unfold.sightings import PROFILE, aggregates, data_profile
+from pipeline.unfold.spans import Spans, feature_spans
 from pipeline.unfold.stable import VERSIONS, grown, record_version
 from pipeline.unfold.unite import Associations, settings_for
 from pipeline.unfold.vectors import concept_vectors, merge_ids, with_idf, with_ids
@@ -73,6 +76,8 @@ class _Stage:
         self._tables = Tables(config, get_session(config))
         self._fields: list[Field] = fields_of(config.sources)
         self._facts: dict[str, Any] = {"timings": {}}
+        self._layout = Layout.of(config)
+        self._spans: Spans | None = None
         self._seed = 0
         self._bounds = (1, 2**62)
         self._cached: list[DataFrame] = []
@@ -119,7 +124,8 @@ class _Stage:
             self._seed = seed
             associations = self._inputs.associate(seed, self._keep)
             counted_df = self._keep(count_concepts(associations.pairs_df))
-            named_df = self._keep(named_concepts(counted_df, associations.exploded_df, self._fields, seed))
+            exploded_df, seen = associations.exploded_df, self._sightings(associations.exploded_df)
+            named_df = self._keep(named_concepts(counted_df, exploded_df, self._fields, seed, seen))
             keys = counted_df.count()
             self._tick("associations")
             self._bounds = self._bounds_of(associations.masks_df)
@@ -130,8 +136,27 @@ class _Stage:
                 logger.warning("keys of seed %d: %s; another seed is taken", seed, error)
                 self.release()
             else:
-                return associations, named_df
+                self._drift(named_df)
+                return associations, named_df.select("concept", "field", "entities")
         raise RuntimeError(f"concepts share keys for each of {_SEEDS} seeds")
+
+    def _sightings(self, exploded_df: DataFrame) -> list[Column]:
+        """What to count of a concept's rows besides."""
+        if DAY not in exploded_df.columns:
+            return []
+        profiles = self._facts["sources"].values()
+        self._spans = feature_spans(self._config.unfold, [profile["rows_by_day"] for profile in profiles])
+        return aggregates(self._spans, self._config.unfold.profile.periods)
+
+    def _drift(self, named_df: DataFrame) -> None:
+        """The summary `profile`, in place of that of the run before, which it is compared with."""
+        facts = {}
+        if self._spans is not None:
+            last = summary.read(self._layout, PROFILE)
+            settings = self._config.unfold.profile
+            facts = data_profile(named_df, self._spans, self._bounds, settings, self._fields, last)
+        summary.write(self._layout, PROFILE, facts)
+        self._tick("drift")
 
     def _bounds_of(self, masks_df: DataFrame) -> tuple[int, int]:
         """The entities that a concept of the vocabulary has at least and at most."""

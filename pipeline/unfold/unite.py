@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.config import Config
-from pipeline.unfold.associations import exploded, masks_by_entity, weighed_pairs
+from pipeline.unfold.associations import DAY, exploded, masks_by_entity, weighed_pairs
 from pipeline.unfold.counts import countable, counted_pairs, is_even, keys_by_entity
 from pipeline.unfold.fields import Field
 from pipeline.unfold.sql_rules import as_field, name_of
@@ -27,7 +27,8 @@ _SETTINGS = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Associations:
     """pairs_df: entity_id, key, weight double; masks_df: entity_id and the masks (fields.py), one row an entity that
-    has an association; exploded_df: field, value of all rows (associations.py); counts: whether all weights are counts.
+    has an association; exploded_df: field, value of all rows (associations.py), and
+    their day where the profile is to have drift; counts: whether all weights are counts.
     """
 
     pairs_df: DataFrame
@@ -51,14 +52,14 @@ def unite(
     counted = [field for field in fields if countable(field) and is_even(excess_rows)]
     weighed = [field for field in fields if field not in counted]
 
-    def explode(some: Sequence[Field]) -> DataFrame:
+    def explode(some: Sequence[Field], days: bool = False) -> DataFrame:
         plain = [field for field in some if field.rule.kind != "sql"]
         own = {name: [field for field in plain if field.source.name == name] for name in rows}
-        parts = [exploded(rows[name], of[0].source, of, unfold, triples_df) for name, of in own.items() if of]
+        parts = [exploded(rows[name], of[0].source, of, unfold, triples_df, days) for name, of in own.items() if of]
         for field in some:
             if field.rule.kind == "sql":
                 one = as_field(field)
-                parts.append(exploded(rows[name_of(field.source, field.rule)], one.source, [one], unfold, None))
+                parts.append(exploded(rows[name_of(field.source, field.rule)], one.source, [one], unfold, None, days))
         return reduce(DataFrame.unionByName, parts)
 
     pairs_dfs, masks_dfs = [], []
@@ -75,7 +76,9 @@ def unite(
     return Associations(
         pairs_df=reduce(DataFrame.unionByName, pairs_dfs),
         masks_df=merged_masks(masks_dfs),
-        exploded_df=explode(fields).select("field", "value"),
+        exploded_df=explode(fields, days=True).select("field", "value", DAY)
+        if unfold.profile.drift
+        else explode(fields).select("field", "value"),
         counts=not weighed,
     )
 

@@ -24,18 +24,26 @@ def count_concepts(pairs_df: DataFrame) -> DataFrame:
     return pairs_df.groupBy("key").agg(F.count("*").alias("entities"))
 
 
-def named_concepts(counted_df: DataFrame, exploded_df: DataFrame, fields: Sequence[Field], seed: int) -> DataFrame:
+def named_concepts(
+    counted_df: DataFrame,
+    exploded_df: DataFrame,
+    fields: Sequence[Field],
+    seed: int,
+    aggregates: Sequence[Column] = (),
+) -> DataFrame:
     """concept, field, entities: the counted keys by name. exploded_df: field, value (see associations.py).
 
-    A key that two concepts share makes two rows: see `check_keys`.
+    A key that two concepts share makes two rows: see `check_keys`. More columns are `aggregates` of a concept's rows.
     """
-    values_df = exploded_df.select("field", "value").distinct()
+    values_df = exploded_df.groupBy("field", "value").agg(*aggregates) if aggregates else exploded_df.distinct()
+    more = [name for name in values_df.columns if name not in exploded_df.columns]
     named_df = values_df.select(
         key_of(F.col("field"), F.col("value"), seed).alias("key"),
         _concept(fields).alias("concept"),
         _field(fields).alias("field"),
+        *more,
     )
-    return named_df.join(counted_df, "key").select("concept", "field", "entities")
+    return named_df.join(counted_df, "key").select("concept", "field", "entities", *more)
 
 
 def check_keys(keys: int, concepts: int) -> None:

@@ -36,6 +36,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Layout, str]:
     write_world(workdir)
     summary.write(layout, "score", SCORED)
     summary.write(layout, "unfold", UNFOLDED)
+    summary.write(layout, "profile", PROFILE)
     summary.write(layout, "align", ALIGNED)
     summary.write(layout, "timings", {"unfold": 12.3, "align": 4.5})
     with contextlib.redirect_stdout(io.StringIO()) as terminal:
@@ -61,9 +62,27 @@ UNFOLDED = {
             "last": None,
             "rows_by_day": {"2026-01-01": 400, "2026-01-02": 500},
             "quarantined": {"no time": 3},
+            "missing_rows": {"item": 200},
+            "entities_by_day": {"2026-01-01": 90, "2026-01-02": 80},
         }
     },
     "fields": {"events.item": {"entities": 10, "pairs": 20, "concepts": 5, "kept": 4}},
+}
+PROFILE = {
+    "days_a_span": 1,
+    "periods": ["2026-01-01", "2026-01-02"],
+    "concepts_by_day": {
+        "<b>clicks</b>.item": {
+            "2026-01-01": {"seen": 3, "new": 3, "new_kept": 2},
+            "2026-01-02": {"seen": 4, "new": 2, "new_kept": 2},
+        }
+    },
+    "drift": {
+        "<b>clicks</b>.item": {"psi": 0.05, "noise": 0.01, "by_period": [0.0, 0.05], "rows": 800, "top_share": 0.9},
+        "<b>clicks</b>.page": {"psi": 0.3, "noise": 0.01, "by_period": [0.0, 0.3], "rows": 700, "top_share": 1.0}
+        | {"psi_since_last": 0.125},
+        "<b>clicks</b>.still": {"psi": None, "noise": None, "by_period": [], "rows": 5, "top_share": 1.0},
+    },
 }
 ALIGNED = {"rows": {"support": 400}, "masked": {"own": 1}, "left_out": {"empty": "no positives"}}
 
@@ -113,10 +132,29 @@ def test_every_segment_stands_in_the_report(evaluated: tuple[Layout, str]) -> No
 def test_every_part_of_the_report_is_drawn(evaluated: tuple[Layout, str]) -> None:
     page = page_of(evaluated[0])
     parts = {value for name, value in page.attributes if name == "id"}
-    assert parts == {"groups", "segments", "curves", "calibration", "gates", "attention", "training", "data", "timings"}
-    assert page.tags.count("img") == 10
+    assert parts == {
+        "groups",
+        "segments",
+        "curves",
+        "calibration",
+        "gates",
+        "attention",
+        "training",
+        "data",
+        "timings",
+    } | {"drift"}
+    assert page.tags.count("img") == 13
     for words in ("a paper", "0.7100", "no time", "cannot be scored: a concept id is null", "empty"):
         assert words in page.words
+
+
+def test_fields_stand_in_the_order_of_their_drift_with_its_band(evaluated: tuple[Layout, str]) -> None:
+    words = page_of(evaluated[0]).words
+    place = words.index("<b>clicks</b>.page")
+    assert words[place + 1 : place + 7] == ["shifted", "0.300", "0.010", "0.125", "100 %", "700"]
+    assert words[words.index("<b>clicks</b>.item", place) + 1] == "stable"
+    assert "<b>clicks</b>.still" not in words
+    assert words.count("25 %") >= 1  # 200 of 800 rows have no item
 
 
 def test_a_browser_shows_it_as_a_page_with_pictures(evaluated: tuple[Layout, str], tmp_path: Path) -> None:
