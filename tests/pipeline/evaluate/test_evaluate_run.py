@@ -255,8 +255,7 @@ def test_no_shards_no_model_and_foreign_models_are_named(make_config, tmp_path: 
     write_untrained_model(layout.workdir, other)
     with pytest.raises(UserError, match="not those of the model"):
         run(config)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"vocabulary_hash": "f" * 32}))
+    write_untrained_model(layout.workdir, folder, vocabulary_hash="f" * 32)
     with pytest.raises(UserError, match="vocabulary"):
         run(config)
 

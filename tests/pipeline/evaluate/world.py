@@ -59,14 +59,14 @@ def write_world(workdir: Path, tasks: tuple[TaskSpec, ...] = TASKS) -> Path:
     return folder
 
 
-def write_untrained_model(workdir: Path, folder: Path, seed: int = 0) -> None:
+def write_untrained_model(workdir: Path, folder: Path, seed: int = 0, vocabulary_hash: str | None = None) -> None:
     shards = open_folder(folder)
     torch.manual_seed(seed)
     tasks = [Task(name=task.name, kind=task.kind, outputs=task.outputs) for task in shards.tasks]
     model = build_model("metaaug", tasks, shards.masks(), shards.fields(), SETTINGS)
     spec = ModelSpec(
         architecture=Architecture(name="metaaug", settings=SETTINGS),
-        vocabulary_hash=shards.vocabulary_hash,
+        vocabulary_hash=vocabulary_hash or shards.vocabulary_hash,
         vocabulary_size=shards.vocabulary_size,
         tasks=[
             ModelTask(name=task.name, kind=task.kind, outputs=own.outputs, classes=task.classes, group=task.group)
