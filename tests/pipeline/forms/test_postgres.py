@@ -42,7 +42,7 @@ def shop() -> Iterator[Server]:
 
 def _inserts(table: str) -> str:
     """The rows of an example's file, those a foreign key refers to first."""
-    with (EXAMPLES / "data" / f"{table}.csv").open(encoding="utf-8") as file:
+    with (EXAMPLES / "shop" / f"{table}.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if table == "categories":
         rows.reverse()
