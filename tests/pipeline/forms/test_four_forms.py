@@ -41,5 +41,5 @@ def canonical(vectors: dict[str, dict[str, float]]) -> dict[str, dict[str, float
 
 @pytest.mark.parametrize("form", ["tables", "database", "graph", "facts"])
 def test_every_form_gives_the_same_concept_vectors(quick, tmp_path, form):
-    config = load_config([EXAMPLES / f"{form}.yaml"], [f"run.workdir={tmp_path}", f"run.data={EXAMPLES / 'data'}"])
+    config = load_config([EXAMPLES / f"{form}.yaml"], [f"run.workdir={tmp_path}", f"run.data={EXAMPLES / 'shop'}"])
     assert canonical(unfolded(config, quick)) == EXPECTED
