@@ -10,7 +10,7 @@ impression is depends on the seed and its block's number alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,9 +144,7 @@ def _calibrated(world: FunnelWorld) -> FunnelWorld:
     rng = stream(world.settings.seed, _CALIBRATION_STREAM)
     click, conversion = _logits(world, *_shown(world, rng, _CALIBRATION))
     rates = (world.settings.click_rate, world.settings.conversion_rate)
-    solved = tuple(_intercept(logits, rate) for logits, rate in zip((click, conversion), rates, strict=True))
-    fields = {name: getattr(world, name) for name in FunnelWorld.__dataclass_fields__}
-    return FunnelWorld(**fields | {"intercepts": solved})
+    return replace(world, intercepts=(_intercept(click, rates[0]), _intercept(conversion, rates[1])))
 
 
 def _intercept(logits: Floats, rate: float) -> float:
