@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.config.data import Unfold
+from pipeline.config.unfolding import Unfold
 
 CUTOFF = "_cutoff"
 """The cutoff of a row's example."""

@@ -6,7 +6,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.config import Config
-from pipeline.config.data import Split
+from pipeline.config.aligning import Split
 from pipeline.examples import entity_of
 from pipeline.sources import check_columns, read_source
 

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from pipeline.align.spaces import members
 from pipeline.config.compositions import levels_of
-from pipeline.config.data import Label, Segment, Space
+from pipeline.config.segments import Label, Segment, Space
 
 
 def inside_spaces(pairs_df: DataFrame, segments: Sequence[Segment]) -> DataFrame:

@@ -11,7 +11,8 @@ from pyspark.sql.types import BooleanType
 
 from pipeline.align.hits import Numbered, array_of, bad_value, class_index, hit, not_finite
 from pipeline.align.spaces import condition_of
-from pipeline.config.data import Segment, Unfold
+from pipeline.config.segments import Segment
+from pipeline.config.unfolding import Unfold
 from pipeline.errors import UserError
 from pipeline.examples import after_each_cutoff
 

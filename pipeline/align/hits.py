@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DataType
 
 from pipeline.align.spaces import zero_filled
-from pipeline.config.data import Segment
+from pipeline.config.segments import Segment
 from pipeline.sources.columns import as_text
 
 Numbered = tuple[int, Segment]

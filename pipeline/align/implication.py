@@ -16,7 +16,8 @@ from pyspark.sql import functions as F
 
 from pipeline.align.spaces import space_key
 from pipeline.align.tasks import Counts
-from pipeline.config.data import Masks, Segment
+from pipeline.config.aligning import Masks
+from pipeline.config.segments import Segment
 from pipeline.splits import SUPPORT
 
 COLUMNS = "task_id int, concept_id int, carriers long, purity double, p_value double"

@@ -15,7 +15,8 @@ from pipeline.align.label_tables import as_source, labelled_rows, split_unknown,
 from pipeline.align.spaces import as_segment, members
 from pipeline.align.tasks import Counts
 from pipeline.config import Config
-from pipeline.config.data import LabelTable, Source
+from pipeline.config.segments import LabelTable
+from pipeline.config.sources import Source
 from pipeline.errors import UserError
 from pipeline.examples import before_each_cutoff, entity_of
 from pipeline.session import get_session

@@ -11,7 +11,8 @@ from pyspark.sql.types import DataType
 
 from pipeline.align.hits import Numbered, array_of, class_index, hit, not_finite
 from pipeline.align.spaces import condition_of, zero_filled
-from pipeline.config.data import LabelTable, Segment, Source, Table
+from pipeline.config.segments import LabelTable, Segment
+from pipeline.config.sources import Source, Table
 from pipeline.errors import UserError
 from pipeline.sources import check_columns, quoted
 

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.window import Window
 
-from pipeline.config.data import Segment
+from pipeline.config.segments import Segment
 
 logger = logging.getLogger(__name__)
 

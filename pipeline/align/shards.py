@@ -20,7 +20,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.align.tasks import SPLITS
-from pipeline.config.data import Shards
+from pipeline.config.aligning import Shards
 from pipeline.faults import fault_point
 from pipeline.shards.codec import ENTITY, RAGGED, SCHEMA, pack_lists
 from pipeline.shards.manifest import FileEntry

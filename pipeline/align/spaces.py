@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.config.data import Label, Segment, Space
+from pipeline.config.segments import Label, Segment, Space
 
 ALL, LABELLED = "all", "labelled"
 

@@ -30,7 +30,7 @@ from pipeline.align.tasks import (
     with_pairs,
 )
 from pipeline.config import Config
-from pipeline.config.data import Segment
+from pipeline.config.segments import Segment
 from pipeline.faults import fault_point
 from pipeline.generations import new_generation
 from pipeline.layout import Layout

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from pipeline.align.compositions import inside_spaces, with_composites
 from pipeline.align.spaces import zero_filled
 from pipeline.config import Config
-from pipeline.config.data import Segment
+from pipeline.config.segments import Segment
 from pipeline.errors import UserError
 from pipeline.shards.manifest import TaskEntry
 from pipeline.splits import QUERY, SUPPORT, VALIDATION

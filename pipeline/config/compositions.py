@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 
-from pipeline.config.data import LabelTable, Segment, Space
+from pipeline.config.segments import LabelTable, Segment, Space
 
 
 def check_compositions(segments: Sequence[Segment]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from pipeline.config.base import Section
-from pipeline.config.data import Name
+from pipeline.config.checked import Name
 from pipeline.config.graphs import PathRule
 from pipeline.config.horn import parse_rules
 

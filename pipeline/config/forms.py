@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.config.data import Source
 from pipeline.config.facts import Facts
 from pipeline.config.graphs import Graph
 from pipeline.config.relational import Database, DatabaseTable
+from pipeline.config.sources import Source
 from pipeline.config.walks import Walk, end_of, name_of, walks_of
 
 ROOT, AT = "_root", "_at"

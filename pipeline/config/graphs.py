@@ -7,9 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.config.base import Section
-from pipeline.config.data import Name, Rule, Table, Zone
+from pipeline.config.checked import Name, Zone
 from pipeline.config.paths import Alternative, Hop, Path, Repeat, Sequence, parse_path, text_of
 from pipeline.config.relational import ColumnRules
+from pipeline.config.rules import Rule
+from pipeline.config.sources import Table
 
 LITERAL = "a value"
 """The type of what an attribute leads to, after the attribute's own relation."""

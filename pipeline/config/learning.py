@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pipeline.config.base import Section
-from pipeline.config.data import Day, Fraction, Name, SqlName
+from pipeline.config.checked import Day, Fraction, Name, SqlName
 
 
 class Model(Section):

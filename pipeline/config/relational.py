@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline.config.base import Section
-from pipeline.config.data import Name, Rule, SqlName, Table, Zone
+from pipeline.config.checked import Name, SqlName, Zone
 from pipeline.config.names import environment_name
+from pipeline.config.rules import Rule
+from pipeline.config.sources import Table
 
 
 def as_rules(content: Any) -> Any:

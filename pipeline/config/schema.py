@@ -15,17 +15,21 @@ from pydantic import (
 )
 
 from pipeline.config.adapting import Adapt
+from pipeline.config.aligning import Align
 from pipeline.config.base import Section
 from pipeline.config.comparing import Compare
 from pipeline.config.compositions import check_compositions, check_seeds
-from pipeline.config.data import Align, KnowledgeBase, LabelTable, Pairs, Segment, Source, Space, Unfold
 from pipeline.config.facts import Derive, Facts
 from pipeline.config.forms import Derived, derived_sources
 from pipeline.config.graphs import Graph
 from pipeline.config.learning import Evaluate, Funnel, Model, Score, Simulate, Train
 from pipeline.config.names import identifier
+from pipeline.config.preparing import Prepare
 from pipeline.config.relational import Database
+from pipeline.config.segments import LabelTable, Segment, Space
+from pipeline.config.sources import KnowledgeBase, Source
 from pipeline.config.tuning import Tune
+from pipeline.config.unfolding import Unfold
 
 
 class Run(Section):
@@ -43,20 +47,6 @@ class Spark(Section):
     shuffle_partitions: int = Field(default=4, ge=1)
     driver_memory: str = "4g"
     settings: dict[str, str] = {}
-
-
-class Prepare(Section):
-    """A raw file format that Spark cannot read by itself, made into events first."""
-
-    dataset: Literal["none", "adult", "a9a", "ml1m"] = "none"
-    pairs: Pairs = Pairs()
-    """ml1m: which pairs are made of the ratings."""
-
-    @model_validator(mode="after")
-    def _pairs_of_ml1m(self) -> Prepare:
-        if self.dataset != "ml1m" and self.pairs != Pairs():
-            raise ValueError(f"prepare.pairs is for dataset ml1m, not {self.dataset}")
-        return self
 
 
 def _as_list(content: Any) -> Any:

@@ -16,8 +16,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.config import Config
-from pipeline.config.data import Rule, Source
 from pipeline.config.forms import Derived
+from pipeline.config.rules import Rule
+from pipeline.config.sources import Source
 from pipeline.errors import UserError
 from pipeline.sources import quoted, read_table
 from pipeline.unfold.fields import Field

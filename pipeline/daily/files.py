@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from pipeline.config import Config
-from pipeline.config.data import Source
+from pipeline.config.sources import Source
 from pipeline.daily.day_rules import reading_of
 from pipeline.errors import UserError
 from pipeline.session import get_session

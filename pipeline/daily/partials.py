@@ -8,7 +8,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.config.data import Unfold
+from pipeline.config.unfolding import Unfold
 from pipeline.daily.day_rules import DAY, DayRule, with_day
 from pipeline.unfold.associations import EXACT, explode_parts
 from pipeline.unfold.fields import Field

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.config.data import Pairs
+from pipeline.config.preparing import Pairs
 from pipeline.errors import UserError
 from pipeline.prepare.events import MalformedLine, Written
 from pipeline.quarantine import BadRow

@@ -17,9 +17,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.config import Config
-from pipeline.config.data import Source
 from pipeline.config.forms import AT, ROOT, WalkSource, table_source
 from pipeline.config.relational import Database, DatabaseTable
+from pipeline.config.sources import Source
 from pipeline.config.walks import Step, Walk, cycle_of, end_of, walks_of
 from pipeline.errors import UserError
 from pipeline.session import get_session

@@ -10,9 +10,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.config import Config
-from pipeline.config.data import Table
 from pipeline.config.facts import Facts
 from pipeline.config.forms import ROOT, FactSource
+from pipeline.config.sources import Table
 from pipeline.errors import UserError
 from pipeline.sources.files import open_at
 from pipeline.sources.marks import DEFECT, RAW

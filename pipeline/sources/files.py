@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, DataFrameReader, SparkSession
 from pyspark.sql import types as T
 
 from pipeline.config import Config
-from pipeline.config.data import Table
+from pipeline.config.sources import Table
 from pipeline.errors import UserError
 from pipeline.layout import Layout
 from pipeline.session import get_session

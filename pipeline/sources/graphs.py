@@ -8,9 +8,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.config import Config
-from pipeline.config.data import Rule
 from pipeline.config.forms import ROOT, NodeSource, TableSource
 from pipeline.config.graphs import Edges, Graph, Nodes
+from pipeline.config.rules import Rule
 from pipeline.sources.columns import check_columns
 from pipeline.sources.files import read_table
 from pipeline.sources.marks import declared, good_rows, marked, text_column

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.config import Config
-from pipeline.config.data import Join, Source
+from pipeline.config.sources import Join, Source
 from pipeline.errors import UserError
 from pipeline.sources.columns import as_text, check_columns, quoted, type_of
 from pipeline.sources.files import CORRUPT, name_of, read_table

@@ -9,7 +9,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from pipeline.config.data import Source
+from pipeline.config.sources import Source
 from pipeline.errors import UserError
 from pipeline.sources.columns import as_text, is_simple, quoted, type_of
 from pipeline.sources.files import CORRUPT, first_line, name_of, parse_type

@@ -6,8 +6,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.config import Config
-from pipeline.config.data import Source
 from pipeline.config.forms import FactSource, NodeSource, WalkSource
+from pipeline.config.sources import Source
 from pipeline.sources.columns import check_columns
 from pipeline.sources.databases import walk_rows
 from pipeline.sources.facts import fact_entities

@@ -9,7 +9,8 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.config.data import Source, Unfold
+from pipeline.config.sources import Source
+from pipeline.config.unfolding import Unfold
 from pipeline.unfold.fields import Field, in_window, key_of, masks_of, within
 from pipeline.unfold.knowledge import start_values, starts_from_many, with_paths
 from pipeline.unfold.latest import is_reduced, reduced

@@ -14,7 +14,7 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.config.data import Unfold
+from pipeline.config.unfolding import Unfold
 from pipeline.unfold.fields import NO_KEY, Field, in_window, key_of, mask_words, masks_of, within
 from pipeline.unfold.rules import has_values, value_of, values_of
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.config.data import Rule, Source, Unfold
 from pipeline.config.names import days_of
+from pipeline.config.rules import Rule
+from pipeline.config.sources import Source
+from pipeline.config.unfolding import Unfold
 from pipeline.examples import CUTOFF, before_each_cutoff, cutoff_of
 
 NO_KEY = 0

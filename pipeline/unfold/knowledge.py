@@ -7,9 +7,9 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from pipeline.config import Config
-from pipeline.config.data import Rule
 from pipeline.config.horn import parse_rules
 from pipeline.config.paths import hops_of, parse_path
+from pipeline.config.rules import Rule
 from pipeline.errors import UserError
 from pipeline.sources import quoted
 from pipeline.sources.columns import as_text, type_of

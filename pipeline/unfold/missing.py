@@ -8,7 +8,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from pipeline.config.data import Rule, Source, Unfold
+from pipeline.config.rules import Rule
+from pipeline.config.sources import Source
+from pipeline.config.unfolding import Unfold
 from pipeline.sources import quoted
 from pipeline.sources.columns import type_of
 from pipeline.unfold.fields import in_window

@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.config import Config
-from pipeline.config.data import Source
+from pipeline.config.sources import Source
 from pipeline.errors import UserError
 from pipeline.sources import DEFECT, NAIVE
 from pipeline.unfold.fields import Field, has_field

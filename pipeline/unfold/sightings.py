@@ -13,7 +13,7 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 from pyspark.sql.window import Window
 
-from pipeline.config.data import DataProfile
+from pipeline.config.unfolding import DataProfile
 from pipeline.unfold.associations import DAY
 from pipeline.unfold.drift import drift_within, noise, psi
 from pipeline.unfold.fields import Field

@@ -11,7 +11,7 @@ from typing import Any
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from pipeline.config.data import Unfold
+from pipeline.config.unfolding import Unfold
 
 _MOST_SPANS = 62
 """A set of spans is the bits of one long."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipeline.config.data import Rule
+from pipeline.config.rules import Rule
 from pipeline.errors import UserError
 from pipeline.sparql.algebra import Query, relations_of
 from pipeline.sparql.filters import number_of

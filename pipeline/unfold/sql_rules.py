@@ -20,7 +20,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from pipeline.config import Config
-from pipeline.config.data import Rule, Source
+from pipeline.config.rules import Rule
+from pipeline.config.sources import Source
 from pipeline.errors import UserError
 from pipeline.examples import as_examples
 from pipeline.sources.columns import as_text, is_simple

@@ -8,8 +8,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipeline.config import Config
-from pipeline.config.data import KnowledgeBase
 from pipeline.config.facts import Facts
+from pipeline.config.sources import KnowledgeBase
 from pipeline.sources import CORRUPT, check_columns, quoted, read_table
 from pipeline.sources.columns import as_text, type_of
 from pipeline.sources.facts import TRUE, check_facts, good_facts, read_facts

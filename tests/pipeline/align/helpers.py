@@ -6,7 +6,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 
-from pipeline.config.data import Label, Segment
+from pipeline.config.segments import Label, Segment
 
 
 def make_segment(name: str, expression: str = "true", **changes: Any) -> Segment:

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pipeline.align.implication import carriers_by_label, implying, near_deterministic
 from pipeline.align.masks import glob_concepts, like_pattern, masks_table, warn_of_idle_globs
 from pipeline.align.tasks import Counts, count_pairs
-from pipeline.config.data import Masks
+from pipeline.config.aligning import Masks
 from tests.pipeline.align.helpers import make_segment
 
 VOCABULARY = "concept_id int, concept string, field string, entities long"

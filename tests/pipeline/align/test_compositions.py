@@ -15,7 +15,7 @@ from pipeline import summary
 from pipeline.align import run
 from pipeline.align.masks import glob_concepts, masks_table
 from pipeline.config import Config
-from pipeline.config.data import Label, Segment
+from pipeline.config.segments import Label, Segment
 from pipeline.errors import UserError
 from pipeline.layout import Layout
 from pipeline.shards.batches import load_csr

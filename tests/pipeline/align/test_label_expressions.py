@@ -8,7 +8,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from pipeline.align.expressions import label_window, source_hits
-from pipeline.config.data import Segment, Unfold
+from pipeline.config.segments import Segment
+from pipeline.config.unfolding import Unfold
 from pipeline.errors import UserError
 from tests.pipeline.align.helpers import hits_by_entity, make_segment
 

@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipeline.align.label_tables import labelled_rows, split_unknown, table_hits
-from pipeline.config.data import LabelTable, Segment
+from pipeline.config.segments import LabelTable, Segment
 from pipeline.errors import UserError
 from tests.pipeline.align.helpers import hits_by_entity, make_segment
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config import load_config
-from pipeline.config.data import Pairs
+from pipeline.config.preparing import Pairs
 from pipeline.errors import UserError
 from pipeline.prepare.events import MalformedLine
 from pipeline.prepare.ml1m import parse, write_pairs

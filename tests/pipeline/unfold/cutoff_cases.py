@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.config.data import Rule, Source
+from pipeline.config.rules import Rule
+from pipeline.config.sources import Source
 from tests.pipeline.unfold.helpers import CUTOFF
 
 TRIPLES = [("a", "made_by", "acme"), ("b", "made_by", "acme"), ("b", "made_by", "bolt"), ("later", "made_by", "new")]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config.data import Unfold
+from pipeline.config.unfolding import Unfold
 from pipeline.unfold.drift import drift_within, noise, psi
 from pipeline.unfold.spans import feature_spans
 

@@ -9,7 +9,8 @@ import pytest
 from pyspark.sql import functions as F
 
 from pipeline.align.expressions import label_window, source_hits
-from pipeline.config.data import Split, Unfold
+from pipeline.config.aligning import Split
+from pipeline.config.unfolding import Unfold
 from pipeline.errors import UserError
 from pipeline.examples import entity_of, entity_of_id
 from pipeline.splits import with_split
