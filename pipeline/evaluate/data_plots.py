@@ -30,7 +30,7 @@ def by_day_plot(unfold: Mapping[str, Any], profile: Mapping[str, Any]) -> str | 
                 if counts.get(name):
                     _line(axes, counts[name], _SHADES[index % len(_SHADES)], name)
             _dated(axes, title)
-        left.legend(ncols=6, loc="lower left", bbox_to_anchor=(0, 1.1), borderpad=0, fontsize=8)
+        left.legend(ncols=6, loc="lower left", bbox_to_anchor=(0, 1.16), borderpad=0, fontsize=8)
         return data_uri(drawn)
 
 

@@ -30,7 +30,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 def training_plot(log: Sequence[Mapping[str, Any]]) -> str | None:
     """The loss over steps, and the validation metric after each epoch, mean and by group."""
-    steps = [line for line in log if line.get("kind") == "step" and "loss" in line]
+    steps = _whole_batches([line for line in log if line.get("kind") == "step" and "loss" in line])
     epochs = [line for line in log if line.get("kind") == "epoch"]
     if not steps and not epochs:
         return None
@@ -117,6 +117,13 @@ def _validation(line: Mapping[str, Any], name: str) -> float | None:
     found = line["validation"]
     value = found.get("mean") if name == "mean" else found.get("groups", {}).get(name)
     return None if value is None else float(value)
+
+
+def _whole_batches(steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Without the last step of each epoch: its batch is what is left over, and its loss a share of a whole one's."""
+    following = [line.get("epoch") for line in steps[1:]]
+    kept = [line for line, after in zip(steps, following, strict=False) if line.get("epoch") == after]
+    return kept or list(steps)
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
