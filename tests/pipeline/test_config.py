@@ -44,6 +44,14 @@ def test_every_run_of_the_project_has_a_valid_configuration(path: Path) -> None:
     assert config.run.workdir == f"out/{path.stem}", "the Makefile looks for the report there"
 
 
+@pytest.mark.parametrize("path", sorted(CONF.glob("cluster/*.yaml")), ids=lambda path: path.name)
+def test_every_cluster_profile_goes_with_a_run_and_leaves_the_master_to_spark_submit(path: Path) -> None:
+    config = load_config([path, CONF / "demo.yaml"])
+    assert config.spark.master is None
+    assert config.spark.settings
+    assert config.segments
+
+
 @pytest.mark.parametrize("path", sorted(CONF.glob("compare/*.yaml")), ids=lambda path: path.name)
 def test_every_comparison_of_the_project_can_be_run_and_tuned(path: Path) -> None:
     config = load_config([CONF / "tune" / "spaces.yaml", path])
