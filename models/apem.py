@@ -102,6 +102,11 @@ class APEM(FieldModel):
         p, labels = logits[:, 0].sigmoid(), batch.labels.to(logits.dtype)
         return self.dependence_weight * dependence_loss(p[before], p[later], labels[before], labels[later])
 
+    @property
+    def selects(self) -> bool:
+        """Whether there is a selector."""
+        return all(isinstance(layer, AdaptiveLayer) for layer in self.layers)
+
     @torch.no_grad()
     def selection_rate(self, batch: Batch) -> Tensor:
         """[rows, layers]: the share of each layer's inducing points that the selector lets in (their Figure 7a)."""

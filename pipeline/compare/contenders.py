@@ -35,9 +35,10 @@ def contenders(config: Config, labels: Sequence[str] = ()) -> list[str]:
     unknown = [label for label in labels if label not in declared]
     if unknown:
         raise UserError(f"compare.models has no {', '.join(unknown)}; it has {', '.join(declared)}")
-    ours = config.compare.ours
-    if ours is not None and ours not in declared:
-        raise UserError(f"compare.ours: {ours} is none of compare.models ({', '.join(declared)})")
+    for key in ("ours", "baseline"):
+        named = getattr(config.compare, key)
+        if named is not None and named not in declared:
+            raise UserError(f"compare.{key}: {named} is none of compare.models ({', '.join(declared)})")
     return [label for label in declared if not labels or label in labels]
 
 

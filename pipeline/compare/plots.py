@@ -1,22 +1,23 @@
-"""The comparison as a page: box plot (MetaCon Fig 5), change over cost (Fig 8), cost (Fig 6), passes (Fig 7)."""
+"""The comparison as a page: box plot (MetaCon Fig 5), cost (Fig 6), passes (Fig 7), change and cost (Fig 8)."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.compare.change_plot import change_plot
 from pipeline.compare.passes import mean_curve
 from pipeline.compare.statistics import Results
 from pipeline.evaluate.style import COLOURS, INK, QUIET, data_uri, figure
 from pipeline.experiment_table import ORACLE
 
 if TYPE_CHECKING:
-    from pipeline.compare.table import ModelFacts
+    from pipeline.compare.table import Comparison, ModelFacts
 
 _CSS = """body{font:15px/1.5 system-ui,sans-serif;color:#1c2530;max-width:1080px;margin:2rem auto;padding:0 1rem}
 table{border-collapse:collapse;margin:1rem 0;font-size:14px}td,th{padding:.25rem .7rem;text-align:right;
@@ -24,16 +25,17 @@ border-bottom:1px solid #e3e6ea}td:first-child,th:first-child{text-align:left}th
 img{max-width:100%}p{color:#444d58}"""
 
 
-def page(
-    name: str, text: str, results: Results, models: Mapping[str, ModelFacts], ours: str, seeds: Sequence[int]
-) -> str:
+def page(comparison: Comparison, text: str) -> str:
     """The Markdown of the tables and the plots as one HTML file."""
+    name, results, models, ours = comparison.name, comparison.results, comparison.models, comparison.ours
+    against = next((label for label in models if label == comparison.baseline), ours)
     plots: list[tuple[str, str | None]] = [
         ("AUC over segments", box_plot(results)),
-        ("Change against cost", gain_plot(results, models, ours)),
+        ("Change of segments and of cost", change_plot(results, models, against)),
+        ("AUC against cost", gain_plot(results, models, ours)),
+        ("Cost", cost_plot(models)),
+        ("Validation AUC after each pass", passes_plot(models, ours)),
     ]
-    plots.append(("Cost", cost_plot(models)))
-    plots.append(("Validation AUC after each pass", passes_plot(models, ours)))
     drawn = "".join(f'<h2>{title}</h2><img alt="{title}" src="{uri}">' for title, uri in plots if uri)
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(name)}: models compared</title>"
@@ -78,12 +80,13 @@ def gain_plot(results: Results, models: Mapping[str, ModelFacts], ours: str) -> 
 
 
 def cost_plot(models: Mapping[str, ModelFacts]) -> str:
-    """Bars: parameters without tables, operations, time a row, time an epoch."""
+    """Bars: parameters without tables, operations, time a row, memory of a training pass, time an epoch."""
     labels = list(models)
     bars: dict[str, list[float]] = {
         "parameters without tables": [one.network_parameters for one in models.values()],
         "kFLOP a row": [one.flops_per_row / 1e3 for one in models.values()],
         "µs a row": [one.row_microseconds for one in models.values()],
+        "MB training": [one.training_bytes / 1e6 for one in models.values()],
         "s an epoch": [one.epoch_seconds for one in models.values()],
     }
     with figure(11, 0.3 * len(labels) + 1, len(bars), sharey=True) as (drawn, plots):

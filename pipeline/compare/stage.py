@@ -56,6 +56,7 @@ def run(config: Config, seeds: Sequence[int], labels: Sequence[str] = ()) -> str
         results=_results({label: [read_results(one) for one in of] for label, of in layouts.items()}),
         models={label: _facts(of) for label, of in layouts.items()},
         published=config.evaluate.published,
+        baseline=config.compare.baseline,
         chain_references=references_of(_evaluated(layouts[chosen[0]][0]).get("chains", [])),
     )
     return write_comparison(Layout.of(config).report, comparison)
@@ -65,7 +66,8 @@ def _measure_cost(config: Config) -> None:
     """Once a model; it stands among the summaries of its folder."""
     layout = Layout.of(config)
     loaded = load_model(layout)
-    if summary.read(layout, "cost").get("version") == loaded.version:
+    known = summary.read(layout, "cost")
+    if known.get("version") == loaded.version and "training_bytes" in known:
         return
     shards = open_shards(layout, checksums=False)
     _, rows = next(iter(scan_batches(shards, "query", ROWS)))
@@ -103,6 +105,8 @@ def _facts(layouts: Sequence[Layout]) -> ModelFacts:
         network_parameters=cost[0]["network_parameters"],
         flops_per_row=cost[0]["flops_per_row"],
         row_microseconds=float(np.median([one["row_microseconds"] for one in cost])),
+        scoring_bytes=cost[0]["scoring_bytes"],
+        training_bytes=cost[0]["training_bytes"],
         epoch_seconds=float(np.median([one["seconds"] / max(1, one["epochs"]) for one in train])),
         passes=[passes_of(read_log(layout.train_log)) for layout in layouts],
         chains=chains_of_seeds([one.get("chains", []) for one in evaluated]),

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.compare.chains import chain_parts
+from pipeline.compare.cost_table import cost_parts
 from pipeline.compare.markdown import markdown_table, spread
 from pipeline.compare.passes import passes_csv
 from pipeline.compare.plots import page
+from pipeline.compare.relative import relative_parts
 from pipeline.compare.statistics import Results, average_ranks, paired_tests
 from pipeline.config.learning import Metric
 from pipeline.evaluate.console import name_of
@@ -29,6 +31,8 @@ class ModelFacts:
     network_parameters: int
     flops_per_row: float
     row_microseconds: float
+    scoring_bytes: int
+    training_bytes: int
     epoch_seconds: float
     passes: Sequence[Mapping[int, float]] = ()
     """For each seed: passes over the support -> validation AUC after them."""
@@ -46,6 +50,8 @@ class Comparison:
     results: Results
     models: Mapping[str, ModelFacts]
     published: Mapping[str, Mapping[Metric, float]]
+    baseline: str | None = None
+    """The label that Table 1's relative columns are against; none: no such columns."""
     chain_references: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     """Baseline or oracle -> link -> metric -> value."""
 
@@ -58,9 +64,7 @@ def write_comparison(folder: Path, comparison: Comparison) -> str:
         "compare.csv": _csv(comparison),
         "compare_passes.csv": passes_csv(comparison.models, comparison.seeds),
         "compare.md": text,
-        "compare.html": page(
-            comparison.name, text, comparison.results, comparison.models, comparison.ours, comparison.seeds
-        ),
+        "compare.html": page(comparison, text),
     }
     for name, content in written.items():
         temporary = folder / f".{name}.{os.getpid()}"
@@ -81,9 +85,9 @@ def as_markdown(comparison: Comparison) -> str:
         "Means over the binary segments. Log loss on decisions is how MetaCon's Table 1 has it, "
         "34.54 × (1 − accuracy).",
         _metrics_table(comparison),
+        *relative_parts(comparison.models, comparison.baseline),
         *chain_parts(comparison.models, comparison.chain_references),
-        "Cost. Operations are counted, of a row scored for all segments; µs a row: one thread, for all segments.",
-        _cost_table(comparison),
+        *cost_parts(comparison.models, comparison.ours),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -125,24 +129,6 @@ def _metrics_table(comparison: Comparison) -> str:
     for label, figures in comparison.published.items():
         rows.append([label, *(f"{figures[name]:.4f}" if name in figures else "" for name in names)])
     return markdown_table(["model", *(HEADINGS[name] for name in names)], rows)
-
-
-def _cost_table(comparison: Comparison) -> str:
-    head = ["model", "parameters", "without tables", "kFLOP a row", "µs a row", "s an epoch"]
-    return markdown_table(
-        head,
-        [
-            [
-                label,
-                f"{facts.parameters:,}",
-                f"{facts.network_parameters:,}",
-                f"{facts.flops_per_row / 1e3:,.0f}",
-                f"{facts.row_microseconds:.0f}",
-                f"{facts.epoch_seconds:.1f}",
-            ]
-            for label, facts in comparison.models.items()
-        ],
-    )
 
 
 def _count(results: Results, group: str) -> int:

@@ -33,6 +33,8 @@ class Compare(Section):
     """Label -> contender, in the order of the tables."""
     ours: str | None = None
     """The label that the others are tested against (default: the first)."""
+    baseline: str | None = None
+    """The label that a table of relative changes is against, as MetaCon's Table 1 is against WDL; none: no table."""
     tuned: str | None = None
     """A folder of `LABEL.yaml` as `jobs.tune` writes them: their values over those above. A contender without a file
     stays as it is, and that is said."""

@@ -5,6 +5,7 @@ predict.py      the model's scores of every pair, its gates
 metrics.py      the paper's Table 1, calibration, multiclass, regression
 views.py        what a baseline sees: a task's rows under its mask
 linear.py, trees.py, baselines.py, cache.py   logistic regression and LightGBM a segment
+attention.py, selection.py   what the model looks at, and their plots
 oracle.py       the true probabilities of simulated data
 results.py      a record a segment, means, gap closed, sign test
 console.py      the table in the terminal

@@ -8,6 +8,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -32,6 +33,8 @@ from pipeline.evaluate.page import (
 from pipeline.evaluate.predict import TaskScores
 from pipeline.evaluate.results import SegmentResult
 from pipeline.evaluate.segments_table import in_order, segments_table
+from pipeline.evaluate.selection import Selection
+from pipeline.evaluate.selection_plot import selection_plot
 from pipeline.layout import Layout
 from pipeline.modelfolder import LoadedModel
 
@@ -45,6 +48,15 @@ THRESHOLD_FOR = {
 _STAGES = ("simulate", "prepare", "unfold", "profile", "align", "train", "score", "evaluate")
 
 
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What the model looks at. gates [tasks, experts]: mean shares; attention [tasks, tasks]; APEM's selection."""
+
+    gates: NDArray | None
+    attention: NDArray
+    selection: Selection | None
+
+
 def write_report(
     layout: Layout,
     name: str,
@@ -52,8 +64,7 @@ def write_report(
     results: Sequence[SegmentResult],
     facts: Mapping[str, Any],
     scores: Mapping[str, Sequence[TaskScores]],
-    gates: NDArray | None,
-    attention: NDArray,
+    looks: Looks,
     threshold_for: str,
 ) -> Path:
     """Write report.html, segments.csv, attention.csv and metrics.json, each in one step.
@@ -62,8 +73,7 @@ def write_report(
     """
     baselines = facts["baselines"]
     summaries = {stage: summary.read(layout, stage) for stage in _STAGES}
-    drawn = _plots(layout, results, baselines, scores, gates, summaries)
-    drawn["attention"] = attention_plot([one.name for one in results], attention)
+    drawn = _plots(layout, results, baselines, scores, summaries) | _inside(results, looks)
     drift = drift_table(summaries["profile"])
     page = _template().render(
         title=f"MetaCon: {name}",
@@ -89,7 +99,7 @@ def write_report(
     layout.report.mkdir(parents=True, exist_ok=True)
     _replace(layout.report / "segments.csv", _segments_csv(results))
     metrics = {**facts, "model_version": loaded.version, "per_segment": [_record(one) for one in results]}
-    _replace(layout.report / "attention.csv", _attention_csv([one.name for one in results], attention))
+    _replace(layout.report / "attention.csv", _attention_csv([one.name for one in results], looks.attention))
     _replace(layout.report / "metrics.json", json.dumps(finite(metrics), indent=1) + "\n")
     _replace(layout.report / "report.html", page)
     return layout.report / "report.html"
@@ -116,7 +126,6 @@ def _plots(
     results: Sequence[SegmentResult],
     baselines: Sequence[str],
     scores: Mapping[str, Sequence[TaskScores]],
-    gates: NDArray | None,
     summaries: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, str | None]:
     binary = [one for one in results if one.kind == "binary"]
@@ -129,7 +138,6 @@ def _plots(
         "gain": plots.gain_plot(results, baselines) if binary and baselines else None,
         "curves": plots.curves_plot(curves) if binary else None,
         "calibration": plots.calibration_plot(curves) if binary else None,
-        "gates": plots.gates_plot(results, gates) if gates is not None and gates.shape[1] > 1 else None,
         "training": history_plots.training_plot(history_plots.read_log(layout.train_log)),
         "events": history_plots.events_plot(summaries["unfold"].get("sources", {})),
         "fields": history_plots.fields_plot(summaries["unfold"].get("fields", {})),
@@ -137,6 +145,15 @@ def _plots(
         "growth": data_plots.growth_plot(summaries["profile"]),
         "drift": data_plots.drift_plot(summaries["profile"]),
         "timings": history_plots.timings_plot(timings),
+    }
+
+
+def _inside(results: Sequence[SegmentResult], looks: Looks) -> dict[str, str | None]:
+    gates = looks.gates
+    return {
+        "gates": plots.gates_plot(results, gates) if gates is not None and gates.shape[1] > 1 else None,
+        "attention": attention_plot([one.name for one in results], looks.attention),
+        "selection": None if looks.selection is None else selection_plot(looks.selection),
     }
 
 
@@ -148,8 +165,8 @@ def _contents(drawn: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("curves", "ROC"),
         ("calibration", "Calibration"),
     ]
-    sections += [("gates", "Experts"), ("attention", "Attention"), ("training", "Training"), ("data", "Data")]
-    sections += [("drift", "Drift"), ("timings", "Timings")]
+    sections += [("gates", "Experts"), ("attention", "Attention"), ("selection", "Selector")]
+    sections += [("training", "Training"), ("data", "Data"), ("drift", "Drift"), ("timings", "Timings")]
     return [one for one in sections if one[0] in ("groups", "segments", "data") or drawn.get(one[0])]
 
 

@@ -22,8 +22,9 @@ from pipeline.evaluate.chains import measure_chains
 from pipeline.evaluate.console import print_results
 from pipeline.evaluate.oracle import read_truth
 from pipeline.evaluate.predict import TaskScores, predict
-from pipeline.evaluate.report import finite, write_report
+from pipeline.evaluate.report import Looks, finite, write_report
 from pipeline.evaluate.results import MODEL, OF_SCORES, ORACLE, SegmentResult, measure, segment_result, summarise
+from pipeline.evaluate.selection import selection_of
 from pipeline.examples import entity_of_id
 from pipeline.layout import Layout
 from pipeline.modelfolder import ModelSpec, check_vocabulary, load_model
@@ -71,9 +72,11 @@ def run(config: Config) -> None:
         names = [task.name for task in shards.tasks]
         facts["chains"] = measure_chains(config.chains, names, scores, config.train.space == "local")
     attention = task_attention(loaded.model, known, shards.tasks, shards.masks())
-    report = write_report(
-        layout, config.run.name, loaded, results, facts, scores, predicted.gates, attention, settings.threshold
-    )
+    selection = selection_of(loaded.model, known)
+    if selection is not None:
+        facts["selection_rate"] = selection.by_layer()
+    looks = Looks(predicted.gates, attention, selection)
+    report = write_report(layout, config.run.name, loaded, results, facts, scores, looks, settings.threshold)
     summary.write(layout, "evaluate", _facts(facts, results, list(fitted), time.monotonic() - started))
     print_results(facts)
     logger.info("report: %s", report.absolute())

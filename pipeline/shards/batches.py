@@ -94,6 +94,17 @@ class Matrix:
         """The same rows with the first `size` concepts only."""
         return self if self.features.shape[1] <= size else replace(self, features=self.features[:, :size])
 
+    def first(self, rows: int) -> Matrix:
+        """The first rows and their pairs."""
+        pairs = int(np.searchsorted(self.pair_rows, rows))
+        return Matrix(
+            entity_ids=self.entity_ids[:rows],
+            features=self.features[:rows],
+            pair_rows=self.pair_rows[:pairs],
+            pair_tasks=self.pair_tasks[:pairs],
+            labels=self.labels[:pairs],
+        )
+
     def of_task(self, task_id: int) -> tuple[np.ndarray, np.ndarray]:
         """The rows in a task's sample space [n] and their labels [n]."""
         mine = self.pair_tasks == task_id

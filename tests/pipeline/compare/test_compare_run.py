@@ -44,26 +44,24 @@ def world(tmp_path: Path, make_config, monkeypatch):
 
 
 def test_tables_and_page_hold_every_model_and_a_second_run_trains_nothing(world, monkeypatch) -> None:
-    config = world(ours="longer")
+    config = world(ours="longer", baseline="small")
     text = run(config, [0, 1])
+    assert "relative to small" in text
+    assert "Overhead of longer over the widest other model, small: 1.000 of its parameters" in text
     folder = Layout.of(config).report
     for label in ("small", "longer", "logistic regression"):
         assert f"\n| {label} |" in text
     rows = list(csv.DictReader((folder / "compare.csv").open()))
     assert len(rows) == 2 * 2 * 2 + 2  # models x seeds x segments, and the baseline's once
+    passes = list(csv.DictReader((folder / "compare_passes.csv").open()))
+    longer = [(row["seed"], row["passes"]) for row in passes if row["model"] == "longer"]
+    assert longer == [(seed, str(n)) for seed in "01" for n in range(3)]  # counted from none
+    assert all(0 < float(row["validation_auc"]) < 1 for row in passes)
     page = (folder / "compare.html").read_text()
-    assert page.count("data:image/svg+xml") == 4
+    assert page.count("data:image/svg+xml") == 5
     assert "http" not in page.replace("http://www.w3.org", "")
     monkeypatch.setattr(runs.train, "run", lambda config: pytest.fail("trained again"))
     assert run(config, [0, 1]) == text
-
-
-def test_passes_are_counted_from_none(world) -> None:
-    config = world(models={"longer": MODELS["longer"]})
-    run(config, [0, 1])
-    rows = list(csv.DictReader((Layout.of(config).report / "compare_passes.csv").open()))
-    assert [(row["seed"], row["passes"]) for row in rows] == [(seed, str(n)) for seed in "01" for n in range(3)]
-    assert all(0 < float(row["validation_auc"]) < 1 for row in rows)
 
 
 def test_a_contender_may_be_adapted_before_it_is_measured(world) -> None:
@@ -103,6 +101,7 @@ def test_only_the_models_asked_for(world) -> None:
         ({"models": {}}, [], "compare.models is empty"),
         ({}, ["tiny"], "compare.models has no tiny; it has longer, small"),
         ({"ours": "tiny"}, [], "compare.ours: tiny is none of"),
+        ({"baseline": "tiny"}, [], "compare.baseline: tiny is none of"),
         ({"models": {"x": {"model": {"name": "metaug"}}}}, [], "unknown model 'metaug'"),
         ({"models": {"x": MODELS["small"] | {"train": {"epoch": 3}}}}, [], "compare.models.x.train.epoch"),
         ({"models": {"x": {"model": {"name": "wdl"}, "adapt": True}}}, [], "a wdl cannot be; metaaug and mmoe can"),

@@ -14,6 +14,7 @@ from models.task import Task
 from pipeline.evaluate import attention
 from pipeline.evaluate.attention import task_attention
 from pipeline.shards.batches import Matrix
+from pipeline.simulate.world import build_world
 
 VOCABULARY = 12
 SETTINGS = {"embedding_dim": 6, "experts": 2, "expert_layers": 1, "expert_width": 6, "gate_hidden": 0}
@@ -84,33 +85,39 @@ def test_a_tasks_own_mask_takes_nothing_from_it() -> None:
     np.testing.assert_allclose(np.diag(found)[:3], 0, atol=1e-6)
 
 
-def test_tasks_of_a_block_attend_to_one_another() -> None:
-    """Two blocks of three tasks: each task masks a concept that the others of its block are predicted by."""
+def test_the_simulations_own_clusters_are_the_blocks() -> None:
+    """Segments of a family rest on one another's label concepts, others do not. Of half of the segments those who are
+    in them are announced by a concept, which the segment itself masks; the world is that of pipeline/simulate."""
+    rows = 800
+    world = build_world(1, rows, 55, (300, 400))
     rng = np.random.default_rng(1)
-    rows, tasks = 1200, [Task(name=f"t{i}") for i in range(6)]
-    masks = [[i] for i in range(6)]
-    latent = rng.random((rows, 2)) < 0.5
-    dense = np.zeros((rows, VOCABULARY), dtype=np.float32)
-    for i in range(6):
-        dense[:, i] = latent[:, i // 3] ^ (rng.random(rows) < 0.2)
-    labels = np.stack([latent[:, i // 3] ^ (rng.random(rows) < 0.1) for i in range(6)], axis=1)
-    pairs = np.argwhere(np.ones((rows, 6), dtype=bool))
+    latent = world.latent(rng, rows)
+    segments = world.segments
+    labels = rng.random((rows, len(segments.names))) < segments.probabilities(latent)
+    announced = np.flatnonzero(segments.announced)
+    taste = latent + rng.normal(size=latent.shape)
+    concepts = np.concatenate([labels[:, announced] & (rng.random((rows, len(announced))) < 0.9), taste > 0.7], axis=1)
+    tasks = [Task(name=name) for name in segments.names]
+    place = {int(segment): concept for concept, segment in enumerate(announced)}
+    masks = TaskMasks([[place[i]] if i in place else [] for i in range(len(tasks))], concepts.shape[1])
+    pairs = np.argwhere(np.ones_like(labels))
     matrix = Matrix(
         entity_ids=[str(row) for row in range(rows)],
-        features=csr_matrix(dense),
+        features=csr_matrix(concepts.astype(np.float32)),
         pair_rows=pairs[:, 0],
         pair_tasks=pairs[:, 1],
         labels=labels.reshape(-1).astype(np.float32),
     )
-    model = make_model(tasks, masks).train()
-    batch = attention._batch(matrix.features, 6)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-    for _ in range(60):
+    torch.manual_seed(3)
+    settings = {**SETTINGS, "embedding_dim": 16, "expert_width": 16, "tower_hidden": 0, "norm_offset": 1.0}
+    model = build_model("metaaug", tasks, masks, torch.zeros(concepts.shape[1], dtype=torch.int64), settings).train()
+    batch, truth = attention._batch(matrix.features, len(tasks)), torch.from_numpy(matrix.labels)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
+    for _ in range(20):
         optimizer.zero_grad()
-        F.binary_cross_entropy_with_logits(model(batch)[:, 0], torch.from_numpy(matrix.labels)).backward()
+        F.binary_cross_entropy_with_logits(model(batch)[:, 0], truth).backward()
         optimizer.step()
-    found = task_attention(model, matrix, tasks, TaskMasks(masks, VOCABULARY))
-    block = np.arange(6) // 3
-    same = (block[:, None] == block) & ~np.eye(6, dtype=bool)
-    assert found[same].mean() > 0.02
-    assert found[same].mean() > 10 * abs(found[block[:, None] != block].mean())
+    found = task_attention(model, matrix, tasks, masks)[:, announced]
+    same = segments.family[:, None] == segments.family[announced]
+    own = np.arange(len(tasks))[:, None] == announced
+    assert found[same & ~own].mean() > 5 * abs(found[~same].mean())

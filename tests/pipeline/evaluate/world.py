@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +39,15 @@ SETTINGS = {
 }
 
 
-def write_world(workdir: Path, tasks: tuple[TaskSpec, ...] = TASKS) -> Path:
+SMALL_APEM = {"embedding_dim": 4, "layers": 2, "points": 5, "selector_hidden": 6, "tower_widths": [4]}
+
+
+def write_world(
+    workdir: Path,
+    tasks: tuple[TaskSpec, ...] = TASKS,
+    architecture: str = "metaaug",
+    settings: dict[str, Any] = SETTINGS,
+) -> Path:
     """Shards, model, log and truth under workdir; returns the shard folder."""
     splits, truth = {}, []
     for seed, (split, count) in enumerate(SIZES.items()):
@@ -48,7 +57,7 @@ def write_world(workdir: Path, tasks: tuple[TaskSpec, ...] = TASKS) -> Path:
         truth += list(zip(ids, probabilities.tolist(), strict=True))
     concepts = [f"events.{'item' if n % 2 else 'word'}={n}" for n in range(CONCEPTS)]
     folder = write_shards(workdir / "shards", tasks, concepts, splits, rows_per_group=64, rows_per_file=256)
-    write_untrained_model(workdir, folder)
+    write_untrained_model(workdir, folder, architecture=architecture, settings=settings)
     _write_truth(workdir / "events", truth)
     epochs = [
         {"kind": "epoch", "step": 10 * (e + 1), "epoch": e, "best_epoch": 1, "train_loss": 1.0, "validation": v}
@@ -59,13 +68,20 @@ def write_world(workdir: Path, tasks: tuple[TaskSpec, ...] = TASKS) -> Path:
     return folder
 
 
-def write_untrained_model(workdir: Path, folder: Path, seed: int = 0, vocabulary_hash: str | None = None) -> None:
+def write_untrained_model(
+    workdir: Path,
+    folder: Path,
+    seed: int = 0,
+    vocabulary_hash: str | None = None,
+    architecture: str = "metaaug",
+    settings: dict[str, Any] = SETTINGS,
+) -> None:
     shards = open_folder(folder)
     torch.manual_seed(seed)
     tasks = [Task(name=task.name, kind=task.kind, outputs=task.outputs) for task in shards.tasks]
-    model = build_model("metaaug", tasks, shards.masks(), shards.fields(), SETTINGS)
+    model = build_model(architecture, tasks, shards.masks(), shards.fields(), settings)
     spec = ModelSpec(
-        architecture=Architecture(name="metaaug", settings=SETTINGS),
+        architecture=Architecture(name=architecture, settings=settings),
         vocabulary_hash=vocabulary_hash or shards.vocabulary_hash,
         vocabulary_size=shards.vocabulary_size,
         tasks=[
