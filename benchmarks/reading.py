@@ -2,7 +2,9 @@
 
     python -m benchmarks.reading [--rows 131072] [--rounds 7]
 
-Raw pyarrow reads the same four columns of the same files and decodes nothing; ours gives batches of tensors, shuffled.
+Raw pyarrow reads the same four columns of the same files and decodes nothing, with its default settings (threads and
+allocator), against which the ratios are, and with one thread and with the allocator that our reader sets; ours gives
+batches of tensors, shuffled. CPU seconds are those of the whole process, kernel included.
 Stock petastorm refuses ragged list columns, so it gets what it can read: the same data with every row cut or filled
 to exactly 100 concepts, as list columns; and the binary columns as they are, undecoded.
 """
@@ -17,6 +19,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +36,15 @@ from pipeline.shards.writer import TaskSpec, write_shards
 VOCABULARY = 20_000
 CONCEPTS = 100
 TASKS = 68
+RAW = "raw pyarrow, not decoded"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to read all rows, and whether Arrow's default allocator serves it (else the one that our reader sets)."""
+
+    read: Callable[[], int]
+    arrows_allocator: bool = False
 
 
 def make_rows(count: int) -> Rows:
@@ -68,12 +80,12 @@ def read_ours(shards: ShardSet, reader: ReaderName, lanes: int, batch_size: int)
     return sum(part.batch.rows for step in steps for part in step)
 
 
-def read_raw(shards: ShardSet) -> int:
+def read_raw(shards: ShardSet, threads: bool = True) -> int:
     rows = 0
     for file in shards.manifest.splits["support"].files:
         with pq.ParquetFile(shards.folder / file.path) as opened:
             for group in range(opened.num_row_groups):
-                rows += opened.read_row_group(group, columns=list(RAGGED)).num_rows
+                rows += opened.read_row_group(group, columns=list(RAGGED), use_threads=threads).num_rows
     return rows
 
 
@@ -92,16 +104,23 @@ def read_stock(paths: list[Path]) -> int:
     return rows
 
 
-def measure(ways: dict[str, Callable[[], int]], rows: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each way in each round; every round runs all of them, in turn."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+def arrows_allocator() -> pa.MemoryPool:
+    """What Arrow takes on Linux where nobody asks for another."""
+    return pa.jemalloc_memory_pool() if "jemalloc" in pa.supported_memory_backends() else pa.system_memory_pool()
+
+
+def measure(ways: dict[str, Way], rows: int, rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """(seconds, CPU seconds) of each way in each round; every round runs all of them, in turn."""
+    costs: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    ours = pa.default_memory_pool()
     for round_number in range(rounds + 1):
         for name, way in ways.items():
-            start = time.perf_counter()
-            assert way() == rows, name
+            pa.set_memory_pool(arrows_allocator() if way.arrows_allocator else ours)
+            start, cpu = time.perf_counter(), time.process_time()
+            assert way.read() == rows, name
             if round_number:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
+                costs[name].append((time.perf_counter() - start, time.process_time() - cpu))
+    return costs
 
 
 def main() -> None:
@@ -121,24 +140,28 @@ def main() -> None:
         files = [shards.folder / file.path for file in shards.manifest.splits["support"].files]
         lists = Path(scratch) / "lists.parquet"
         write_lists(rows, lists)
-        ways: dict[str, Callable[[], int]] = {
-            "raw pyarrow, not decoded": lambda: read_raw(shards),
-            "ours through pyarrow": lambda: read_ours(shards, "pyarrow", options.lanes, options.batch_size),
-            "ours through petastorm": lambda: read_ours(shards, "petastorm", options.lanes, options.batch_size),
-            "stock petastorm, binary columns, not decoded": lambda: read_stock(files),
-            "stock petastorm, list columns of one length": lambda: read_stock([lists]),
+        lanes, size = options.lanes, options.batch_size
+        ways = {
+            RAW: Way(lambda: read_raw(shards), arrows_allocator=True),
+            "raw pyarrow, one thread": Way(lambda: read_raw(shards, threads=False), arrows_allocator=True),
+            "raw pyarrow, one thread, our allocator": Way(lambda: read_raw(shards, threads=False)),
+            "ours through pyarrow": Way(lambda: read_ours(shards, "pyarrow", lanes, size)),
+            "ours through petastorm": Way(lambda: read_ours(shards, "petastorm", lanes, size)),
+            "stock petastorm, binary columns, not decoded": Way(lambda: read_stock(files), arrows_allocator=True),
+            "stock petastorm, list columns of one length": Way(lambda: read_stock([lists]), arrows_allocator=True),
         }
-        seconds = measure(ways, options.rows, options.rounds)
+        costs = measure(ways, options.rows, options.rounds)
     sys.stdout.write(
         f"{options.rows:,} rows of {CONCEPTS} concepts and {TASKS} tasks, batches of {options.batch_size}, "
         f"{options.lanes} lanes, medians of {options.rounds} rounds; {os.cpu_count()} cores, "
         f"pyarrow threads {pa.cpu_count()}, torch threads {torch.get_num_threads()}\n\n"
-        "| way | rows/s | against raw pyarrow |\n|---|---|---|\n"
+        "| way | rows/s | against raw pyarrow | CPU s | raw pyarrow's CPU s / its |\n|---|---:|---:|---:|---:|\n"
     )
-    raw = seconds["raw pyarrow, not decoded"]
-    for name, of_way in seconds.items():
-        ratio = statistics.median(base / mine for base, mine in zip(raw, of_way, strict=True))
-        sys.stdout.write(f"| {name} | {options.rows / statistics.median(of_way):,.0f} | {ratio:.2f} |\n")
+    for name, of_way in costs.items():
+        ratios = [[base[i] / mine[i] for base, mine in zip(costs[RAW], of_way, strict=True)] for i in range(2)]
+        seconds, cpu = (statistics.median(column) for column in zip(*of_way, strict=True))
+        speed, work = map(statistics.median, ratios)
+        sys.stdout.write(f"| {name} | {options.rows / seconds:,.0f} | {speed:.2f} | {cpu:.3f} | {work:.2f} |\n")
 
 
 if __name__ == "__main__":

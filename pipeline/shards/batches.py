@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import groupby
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from scipy.sparse import csr_matrix
 
 from models.batch import Batch
-from pipeline.shards.codec import Rows, join_rows
+from pipeline.shards.codec import INT, Rows, join_rows, rows_alike
 from pipeline.shards.dataset import ShardSet
 from pipeline.shards.order import GroupRun, LanePlan, file_order, lane_plan, lanes_of_rank, row_order, runs_between
 from pipeline.shards.prefetch import prefetch
@@ -141,15 +142,29 @@ def load_csr(shards: ShardSet, split: str, max_rows: int | None = None) -> Matri
 
 def to_batch(rows: Rows) -> Batch:
     """Decoded rows as tensors: ids become int64, weights and labels are shared with the rows."""
-    pair_rows = np.repeat(np.arange(len(rows)), np.diff(rows.pair_offsets))
+    pair_rows, pair_tasks = _pairs(rows)
     return Batch(
         concept_ids=torch.from_numpy(rows.concept_ids.astype(np.int64)),
         concept_weights=torch.from_numpy(rows.concept_weights.astype(np.float32, copy=False)),
         row_offsets=torch.from_numpy(rows.concept_offsets),
-        pair_rows=torch.from_numpy(pair_rows),
-        pair_tasks=torch.from_numpy(rows.task_ids.astype(np.int64)),
+        pair_rows=pair_rows,
+        pair_tasks=pair_tasks,
         labels=torch.from_numpy(rows.labels.astype(np.float32, copy=False)),
     )
+
+
+def _pairs(rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+    """pair_rows and pair_tasks [pairs] int64; batches of rows with the same tasks share them."""
+    if len(rows) and rows_alike(rows.task_ids, rows.pair_offsets):
+        return _pairs_alike(len(rows), rows.task_ids[: rows.pair_offsets[1]].tobytes())
+    pair_rows = np.repeat(np.arange(len(rows)), np.diff(rows.pair_offsets))
+    return torch.from_numpy(pair_rows), torch.from_numpy(rows.task_ids.astype(np.int64))
+
+
+@lru_cache(maxsize=4)
+def _pairs_alike(rows: int, task_ids: bytes) -> tuple[torch.Tensor, torch.Tensor]:
+    tasks = torch.from_numpy(np.frombuffer(task_ids, INT).astype(np.int64))
+    return torch.arange(rows).repeat_interleave(len(tasks)), tasks.repeat(rows)
 
 
 def concatenate(batches: Sequence[Batch]) -> Batch:
@@ -187,10 +202,11 @@ class _Source:
             wanted: list[GroupRun] = list(of_file)
             path = self.shards.folder / entry.files[file].path
             groups = self.reader.read(path, [run.group for run in wanted])
-            for run, group in zip(wanted, groups, strict=True):
+            for run in wanted:
                 size = entry.files[file].row_groups[run.group]
                 order = row_order(size, self.seed, self.epoch, file, run.group)
-                yield group.take(order[run.start : run.stop])
+                # No name holds the undecoded group: its memory, still in the cache, is free for the next one.
+                yield next(groups).take(order[run.start : run.stop])
 
 
 def _lane_batches(source: _Source, plan: LanePlan, lane: int, start_step: int) -> Generator[LaneBatch, None, None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pytest
 import torch
 
 from models.batch import Batch
-from pipeline.shards.batches import concatenate, epoch_batches, epoch_plan, load_csr, scan_batches
+from pipeline.shards.batches import concatenate, epoch_batches, epoch_plan, load_csr, scan_batches, to_batch
+from pipeline.shards.codec import FLOAT, INT, Rows
 from pipeline.shards.dataset import ShardSet
+from pipeline.shards.prefetch import prefetch
 from pipeline.shards.readers import PyarrowReader, get_reader
 from tests.pipeline.shards.conftest import SIZES, make_rows
 
@@ -96,6 +99,38 @@ def test_resuming_does_not_read_what_came_before(shards: ShardSet, monkeypatch: 
     groups_read.clear()
     epoch(shards, lanes=1, start_step=5)
     assert 0 < len(groups_read) <= whole // 3 + 1
+
+
+@pytest.mark.parametrize("tasks", [[0, 2, 5], [4], []])
+def test_rows_with_the_same_tasks_are_paired_like_any_others(tasks: list[int]) -> None:
+    for count in (1, 3):
+        batch = to_batch(
+            Rows(
+                concept_ids=np.empty(0, INT),
+                concept_weights=np.empty(0, FLOAT),
+                concept_offsets=np.zeros(count + 1, np.int64),
+                task_ids=np.tile(np.array(tasks, INT), count),
+                labels=np.zeros(count * len(tasks), FLOAT),
+                pair_offsets=np.arange(count + 1) * len(tasks),
+            )
+        )
+        pairs = list(zip(batch.pair_rows.tolist(), batch.pair_tasks.tolist(), strict=True))
+        assert pairs == [(row, task) for row in range(count) for task in tasks]
+        assert batch.pair_rows.dtype == batch.pair_tasks.dtype == torch.int64
+
+
+def test_no_more_is_made_ahead_than_asked_for() -> None:
+    made: list[int] = []
+
+    def source() -> Iterator[int]:
+        for number in range(6):
+            made.append(number)
+            yield number
+
+    ahead = prefetch(source(), 2)
+    for number in ahead:
+        assert len(made) <= number + 1 + 2
+    assert made == list(range(6))
 
 
 def test_fewer_rows_than_lanes_leaves_lanes_without_rows(shards: ShardSet) -> None:

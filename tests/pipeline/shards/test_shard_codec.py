@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.shards.codec import FLOAT, INT, join_rows, pack, pack_lists, to_table, unpack
+from pipeline.shards.codec import FLOAT, INT, join_rows, pack, pack_lists, rows_alike, take, to_table, unpack
 from tests.pipeline.shards.conftest import make_rows
 
 ragged = st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=5), max_size=12)
@@ -33,6 +33,23 @@ def test_slices_of_arrow_columns_are_packed_and_unpacked_as_slices(
     for sliced in (pack_lists(column.slice(start, size), INT), pack_lists(column, INT).slice(start, size)):
         values, offsets = unpack(sliced, INT)
         assert [values[a:b].tolist() for a, b in pairwise(offsets)] == expected
+
+
+alike = st.tuples(st.lists(st.integers(0, 9), max_size=4), st.integers(1, 6)).map(lambda some: [some[0]] * some[1])
+
+
+@given(ragged | alike, st.data())
+def test_rows_taken_are_the_rows_at_those_places(rows: list[list[int]], data: st.DataObject) -> None:
+    order = data.draw(st.permutations(range(len(rows)))) if rows else []
+    order = order[: data.draw(st.integers(0, len(rows)))]
+    values, offsets = take(pack_lists(pa.array(rows, pa.list_(pa.int32())), INT), np.array(order, np.int64), INT)
+    assert [values[a:b].tolist() for a, b in pairwise(offsets)] == [rows[place] for place in order]
+
+
+@given(ragged | alike)
+def test_rows_are_alike_where_each_is_the_first(rows: list[list[int]]) -> None:
+    found = rows_alike(*unpack(pack_lists(pa.array(rows, pa.list_(pa.int32())), INT), INT))
+    assert found == all(row == rows[0] for row in rows)
 
 
 def test_values_are_little_endian() -> None:
