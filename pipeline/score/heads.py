@@ -60,9 +60,10 @@ class Heads:
 
     def scores(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         """logits [rows, tasks, outputs] → scores [rows, heads]."""
+        if self.binary.all():  # the common case: no picking of columns, everything in place
+            return _sigmoid_(logits[:, :, 0].astype(np.float64))
         found = logits[:, self.tasks, self.columns].astype(np.float64)
-        with np.errstate(over="ignore"):
-            found[:, self.binary] = 1 / (1 + np.exp(-found[:, self.binary]))
+        found[:, self.binary] = _sigmoid_(found[:, self.binary])
         for heads in self.softmax:
             powers = np.exp(found[:, heads] - found[:, heads].max(axis=1, keepdims=True))
             found[:, heads] = powers / powers.sum(axis=1, keepdims=True)
@@ -77,3 +78,11 @@ class Heads:
             chosen[:, heads] = np.arange(heads.stop - heads.start) == scores[:, heads].argmax(axis=1)[:, None]
             known[heads] = True
         return chosen, known
+
+
+def _sigmoid_(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 / (1 + exp(-x)), in place."""
+    with np.errstate(over="ignore"):
+        np.exp(np.negative(x, out=x), out=x)
+    x += 1
+    return np.reciprocal(x, out=x)

@@ -8,6 +8,7 @@ that Spark runs twice (a retry, speculation) leaves no trace of the first run.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,16 +88,23 @@ def long_rows(
     entities: pa.StringArray, kept: NDArray[np.int64], scores: NDArray[np.float64], heads: Heads
 ) -> pa.RecordBatch:
     """The rows `kept` of scores [rows, heads] as rows of SCHEMA, built flat."""
-    scores = scores[kept]
+    if len(kept) < len(scores):
+        scores = scores[kept]
     decisions, known = heads.decisions(scores)
     count = len(heads.names)
     columns = [
         entities.take(pa.array(np.repeat(kept, count))),
-        pa.array(heads.names, pa.string()).take(pa.array(np.tile(np.arange(count), len(kept)))),
+        _segments(heads.names, len(kept)),
         pa.array(scores.ravel()),
         pa.array(decisions.ravel(), mask=None if known.all() else np.tile(~known, len(kept))),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=_ARROW_SCHEMA)
+
+
+@lru_cache(maxsize=2)
+def _segments(names: tuple[str, ...], entities: int) -> pa.StringArray:
+    """[entities · heads] the column `segment`: the same for all batches of one size."""
+    return pa.array(names, pa.string()).take(pa.array(np.tile(np.arange(len(names)), entities)))
 
 
 def _flat(column: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:

@@ -27,6 +27,15 @@ def test_extreme_logits_stay_probabilities() -> None:
     assert HEADS.scores(logits)[0, :4].tolist() == pytest.approx([0, 1, 0, 0])
 
 
+def test_binary_segments_alone_score_as_they_do_among_others() -> None:
+    logits = np.array([[-800, -1.5, 0.25, 40, 2]], np.float32).T.reshape(5, 1, 1)
+    among = np.zeros((5, 4, 3), np.float32)
+    among[:, 0, 0] = logits[:, 0, 0]
+    alone = Heads.of([TaskSpec(name="travel")], {})
+    assert alone.scores(logits)[:, 0].tolist() == HEADS.scores(among)[:, 0].tolist()
+    assert logits[0, 0, 0] == -800  # as it was given
+
+
 def test_one_class_is_decided_on_also_when_all_are_alike() -> None:
     decisions, known = HEADS.decisions(HEADS.scores(np.zeros((1, 4, 3), np.float32)))
     assert decisions[0, :4].tolist() == [True, True, False, False]
