@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -88,10 +89,12 @@ def _petastorm_reader(path: Path, groups: Sequence[int], columns: Sequence[str])
         batched_output = True
 
         def read_next(self, pool: Any, _schema: Any, _ngram: Any) -> pa.Table:
-            try:
-                return pool.get_results()
-            except EmptyResultError:
-                raise StopIteration from None
+            # On a busy machine the pool may say that it is done before it has begun: it compares what was handed
+            # out with what came back, and only then asks whether all was handed out. So it is asked twice.
+            for _ in range(2):
+                with suppress(EmptyResultError):
+                    return pool.get_results()
+            raise StopIteration
 
     class TableWorker(ArrowReaderWorker):
         @staticmethod

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from petastorm.workers_pool import EmptyResultError
+from petastorm.workers_pool.thread_pool import ThreadPool
 
 from models.batch import Batch
 from pipeline.shards.batches import concatenate, epoch_batches, epoch_plan, load_csr, scan_batches, to_batch
@@ -61,6 +63,20 @@ def test_both_readers_give_the_same_batches(shards: ShardSet) -> None:
         for one, two in zip(mine, other, strict=True):
             assert one.lane == two.lane
             assert_same(one.batch, two.batch)
+
+
+def test_petastorm_ending_before_it_has_begun_loses_no_row(shards: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    get_results, begun = ThreadPool.get_results, set()
+
+    def hasty(pool: ThreadPool) -> object:
+        if pool not in begun:
+            begun.add(pool)
+            raise EmptyResultError
+        return get_results(pool)
+
+    monkeypatch.setattr(ThreadPool, "get_results", hasty)
+    assert sum(part.batch.rows for step in epoch(shards, reader="petastorm") for part in step) == SIZES["support"]
+    assert begun
 
 
 def test_ranks_read_the_lanes_that_one_process_reads(shards: ShardSet) -> None:
