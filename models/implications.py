@@ -46,21 +46,36 @@ def find_implications(rows: Tensor, targets: int, alpha: float = 1e-3) -> Implic
     (rows with a) < alpha / vocabulary, the test that causal masks use. Costs nnz x targets additions.
     """
     ids, of_entry, vocabulary = rows.col_indices(), row_of_entry(rows), rows.shape[1]
-    rows_of_concept = transposed(
-        csr_matrix(rows.crow_indices(), ids, torch.ones(ids.numel()), (rows.shape[0], vocabulary))
-    )
     carriers = torch.bincount(ids, minlength=vocabulary)
     log_share = (carriers[:targets].double() / max(1, rows.shape[0])).log()
     limit = math.log(alpha / max(1, vocabulary))
+    # Of millions of concepts most have too few carriers to imply even the rarest target: they are not multiplied.
+    rarest = log_share[log_share.isfinite()].min() if carriers[:targets].any() else log_share.new_zeros(())
+    telling = (carriers * rarest < limit).nonzero()[:, 0]
+    rows_of_concept = _rows_of(telling, rows)
     implied_by: dict[int, list[int]] = {}
     for first in range(0, targets, _BLOCK):
         last = min(targets, first + _BLOCK)
         inside = (ids >= first) & (ids < last)
         has_target = torch.zeros(rows.shape[0], last - first)
         has_target[of_entry[inside], ids[inside] - first] = 1
-        together = rows_of_concept @ has_target  # [vocabulary, targets of the block]
-        certain = (together == carriers[:, None]) & (carriers[:, None] * log_share[first:last] < limit)
-        for implying, target in certain.nonzero().tolist():
+        together = rows_of_concept @ has_target  # [telling, targets of the block]
+        of_telling = carriers[telling, None]
+        certain = (together == of_telling) & (of_telling * log_share[first:last] < limit)
+        for place, target in certain.nonzero().tolist():
+            implying = int(telling[place])
             if implying != target + first:
                 implied_by.setdefault(target + first, []).append(implying)
     return Implications(implied_by, vocabulary)
+
+
+def _rows_of(concepts: Tensor, rows: Tensor) -> Tensor:
+    """Sparse CSR [concepts, rows] of ones: which of the rows [rows, vocabulary] hold each of these concepts."""
+    place = torch.full((rows.shape[1],), -1)
+    place[concepts] = torch.arange(len(concepts))
+    of_entry, places = row_of_entry(rows), place[rows.col_indices()]
+    wanted = places >= 0
+    offsets = torch.cat([torch.zeros(1, dtype=torch.int64), torch.bincount(of_entry[wanted], minlength=rows.shape[0])])
+    shape = (rows.shape[0], len(concepts))
+    ones = torch.ones(int(wanted.sum()))
+    return transposed(csr_matrix(offsets.cumsum(0), places[wanted], ones, shape))

@@ -24,19 +24,29 @@ class TaskMasks(nn.Module):
     concept_offsets: Tensor
     concept_masks: Tensor
 
-    def __init__(self, concepts_of_task: Sequence[Sequence[int]], vocabulary_size: int) -> None:
-        """concepts_of_task: for each task the concept ids of its mask. Raises ValueError for an id outside 0..V-1."""
+    def __init__(self, concepts_of_task: Sequence[Sequence[int] | Tensor], vocabulary_size: int) -> None:
+        """concepts_of_task: for each task the concept ids of its mask, as a tensor where they may be millions.
+
+        Raises ValueError for an id outside 0..V-1.
+        """
         super().__init__()
-        masks: dict[tuple[int, ...], int] = {(): 0}
-        task_mask = [masks.setdefault(tuple(sorted(set(ids))), len(masks)) for ids in concepts_of_task]
-        flat = [(mask_id, concept) for concepts, mask_id in masks.items() for concept in concepts]
-        mask_ids = torch.tensor([m for m, _ in flat], dtype=torch.int64)
-        concepts = torch.tensor([c for _, c in flat], dtype=torch.int64)
-        if len(flat) and (concepts.min() < 0 or concepts.max() >= vocabulary_size):
+        distinct = [torch.zeros(0, dtype=torch.int64)]
+        numbers = {b"": 0}
+        task_mask = []
+        for ids in concepts_of_task:
+            mask = torch.as_tensor(ids, dtype=torch.int64).unique()
+            content = mask.numpy().tobytes()
+            if content not in numbers:
+                numbers[content] = len(distinct)
+                distinct.append(mask)
+            task_mask.append(numbers[content])
+        lengths = torch.tensor([len(mask) for mask in distinct])
+        mask_ids, concepts = torch.repeat_interleave(lengths), torch.cat(distinct)
+        if len(concepts) and (concepts.min() < 0 or concepts.max() >= vocabulary_size):
             raise ValueError(f"a mask names a concept id outside 0..{vocabulary_size - 1}")
         by_concept = torch.argsort(concepts, stable=True)
         self.register_buffer("task_mask", torch.tensor(task_mask, dtype=torch.int64))
-        self.register_buffer("mask_offsets", _offsets(mask_ids, len(masks)))
+        self.register_buffer("mask_offsets", _offsets(mask_ids, len(distinct)))
         self.register_buffer("mask_concepts", concepts)
         self.register_buffer("concept_offsets", _offsets(concepts, vocabulary_size))
         self.register_buffer("concept_masks", mask_ids[by_concept])

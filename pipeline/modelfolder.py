@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
+from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
@@ -97,10 +97,15 @@ def write_model(root: Path, model: nn.Module, spec: ModelSpec) -> Path:
     """
     weights = save_tensors(_distinct(model.state_dict()))
     spec = spec.model_copy(
-        update={"code_version": spec.code_version or code_version(), "weights_sha256": _sha256(weights)}
+        update={
+            "code_version": spec.code_version or code_version(),
+            "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        }
     )
     content = json.dumps(spec.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
-    name = _sha256(weights + content.encode("utf-8"))[:12]
+    whole = hashlib.sha256(weights)
+    whole.update(content.encode("utf-8"))
+    name = whole.hexdigest()[:12]
     with new_generation(root, name) as folder:
         (folder / WEIGHTS).write_bytes(weights)
         (folder / SPEC).write_text(content, encoding="utf-8")
@@ -195,21 +200,23 @@ def _read_spec(path: Path) -> ModelSpec:
 
 
 def _read_weights(path: Path, spec: ModelSpec) -> dict[str, Tensor]:
+    """The tensors as they lie in the file, which is mapped: embeddings of millions of concepts are not held twice."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); train the model again") from None
-    if _sha256(content) != spec.weights_sha256:
+    if digest != spec.weights_sha256:
         raise UserError(f"{path}: not the weights that {SPEC} was written with (checksum); train the model again")
     try:
-        return load_tensors(content)
+        return load_file(path)
     except SafetensorError as error:
         raise UserError(f"{path}: not a safetensors file: {error}; train the model again") from None
 
 
 def _read_masks(tensors: Mapping[str, Tensor], spec: ModelSpec) -> TaskMasks:
     """The causal masks that the weights carry. Masks are numbered by first use, so rebuilding keeps their ids."""
-    offsets, concepts = _named(tensors, "mask_offsets").tolist(), _named(tensors, "mask_concepts").tolist()
+    offsets, concepts = _named(tensors, "mask_offsets").tolist(), _named(tensors, "mask_concepts")
     of_mask = [concepts[start:end] for start, end in pairwise(offsets)]
     task_mask = _named(tensors, "task_mask").tolist()
     if len(task_mask) != len(spec.tasks):
@@ -228,7 +235,3 @@ def _named(tensors: Mapping[str, Tensor], name: str) -> Tensor:
 def _distinct(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies on the CPU that share no memory, as safetensors asks for."""
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

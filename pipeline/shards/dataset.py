@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -44,15 +46,13 @@ class ShardSet:
 
     def hash_of_first(self, concepts: int) -> str:
         """The fingerprint of the first so many concepts of the vocabulary."""
-        return hash_of_concepts(enumerate(self.concepts()[:concepts]))
+        return hash_of_concepts(enumerate(islice(self._names(), concepts)))
 
     def masks(self) -> TaskMasks:
         """CMask of every task."""
         table = pq.read_table(self.folder / m.MASKS, columns=["task_id", "concept_id"])
-        concepts_of_task: list[list[int]] = [[] for _ in self.manifest.tasks]
-        pairs = zip(table.column("task_id").to_pylist(), table.column("concept_id").to_pylist(), strict=True)
-        for task_id, concept_id in pairs:
-            concepts_of_task[task_id].append(concept_id)
+        tasks, concepts = (torch.tensor(table.column(name).to_numpy()) for name in ("task_id", "concept_id"))
+        concepts_of_task = [concepts[tasks == task] for task in range(len(self.manifest.tasks))]
         return TaskMasks(concepts_of_task, self.vocabulary_size)
 
     def fields(self) -> Tensor:
@@ -62,7 +62,13 @@ class ShardSet:
 
     def concepts(self) -> list[str]:
         """The name of each concept."""
-        return pq.read_table(self.folder / m.VOCABULARY, columns=["concept"]).column("concept").to_pylist()
+        return list(self._names())
+
+    def _names(self) -> Iterator[str]:
+        """The same, one after the other: there may be millions."""
+        with pq.ParquetFile(self.folder / m.VOCABULARY) as file:
+            for batch in file.iter_batches(columns=["concept"]):
+                yield from batch.column(0).to_pylist()
 
 
 def open_shards(layout: Layout, *, checksums: bool = True) -> ShardSet:
