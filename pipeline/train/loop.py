@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +13,6 @@ from torch import nn
 from models.batch import Batch
 from models.ensemble import members_of
 from models.hiding import HiddenConcepts
-from pipeline.errors import UserError
 from pipeline.faults import fault_point
 from pipeline.train.build import sparse_parameters
 from pipeline.train.checkpoint import Checkpoint, Progress, write_checkpoint
@@ -23,18 +20,15 @@ from pipeline.train.context import Context
 from pipeline.train.ema import MovingAverage
 from pipeline.train.exchange import Exchange, PeriodicExchange
 from pipeline.train.gradients import Gradients
-from pipeline.train.log import MetricsLog, ProgressBar
-from pipeline.train.objective import Loss, Objective, tasks_not_finite
+from pipeline.train.not_finite import not_finite
+from pipeline.train.objective import Loss, Objective
 from pipeline.train.optimizer import Optimizer
 from pipeline.train.selection import Selection, load_moving, moving_tensors
 from pipeline.train.start import shared_implications
 from pipeline.train.steps import Step, seed_dropout, steps_of_epoch, steps_per_epoch
+from pipeline.train.telling import Teller
 from pipeline.train.validation import Quality, judge, score_pairs
 
-logger = logging.getLogger(__name__)
-
-_LOG_LINES = 2000
-"""At most about so many step lines in the metrics log."""
 Watch = Callable[[int, Quality], None]
 """Is told the number of epochs done and how the last one validated."""
 
@@ -69,8 +63,6 @@ class Loop:
         self._synchronised = 0
         """The step after which ranks last agreed."""
         self._began = 0.0
-        self._log: MetricsLog | None = None
-        self._bar: ProgressBar | None = None
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of the same fingerprint."""
@@ -91,19 +83,16 @@ class Loop:
         """
         progress, context = self.progress, self._context
         self._began = time.monotonic() - progress.seconds
-        if context.world.is_first:
-            self._log = MetricsLog(context.layout.train_log, progress.step)
-            self._bar = ProgressBar(self.total_steps, progress.step)
+        teller = Teller(context, progress, self.total_steps)
         if progress.step == 0:
-            self._judge_start()
+            teller.start(self._validate())
         while not self._selection.is_over(progress):
             for step in self._steps():
-                self._take(step)
-            quality = self._end_epoch()
+                self._take(step, teller)
+            quality = self._end_epoch(teller)
             if watch is not None:
                 watch(progress.epoch, quality)
-        if self._bar is not None:
-            self._bar.close()
+        teller.close()
         if self._selection.weights:
             load_moving(self._model, self._selection.weights)
 
@@ -114,7 +103,7 @@ class Loop:
             context.shards, context.settings, context.world, progress.epoch, progress.epoch_step, self._implications
         )
 
-    def _take(self, step: Step) -> None:
+    def _take(self, step: Step, teller: Teller) -> None:
         """One global step: forward and backward here, gradients combined, parameters moved; perhaps synchronised."""
         progress, settings, world = self.progress, self._context.settings, self._context.world
         fault_point(f"train:step:{progress.step}:rank:{world.rank}")
@@ -138,21 +127,22 @@ class Loop:
         self._exchange.note(facts)
         progress.step, progress.epoch_step = progress.step + 1, step.number + 1
         if progress.epoch_step % settings.sync_every == 0 or progress.epoch_step == self.steps_per_epoch:
-            self._synchronise()
+            self._synchronise(teller)
 
-    def _synchronise(self) -> None:
+    def _synchronise(self, teller: Teller) -> None:
         """Ranks agree on parameters; tell of the steps since the last time; checkpoint where one is due."""
-        progress, settings = self.progress, self._context.settings
+        progress, context, settings = self.progress, self._context, self._context.settings
         steps = progress.step - self._synchronised
         if self._average is not None and self._exchange.periodic:
             self._average.catch_up()
         segments, auxiliary, norm = self._exchange.synchronise()
         if not math.isfinite(segments + auxiliary + norm):
-            raise self._not_finite(*(self._not_finite_here or (None, None)))
+            raise not_finite(context, progress, *(self._not_finite_here or (None, None)))
         progress.epoch_loss += segments * steps
         progress.seconds = time.monotonic() - self._began
         rate = self._optimizer.learning_rate(progress.step - 1)
-        self._tell(loss=segments, auxiliary_loss=auxiliary, gradient_norm=norm, learning_rate=rate)
+        facts = {"loss": segments, "auxiliary_loss": auxiliary, "gradient_norm": norm, "learning_rate": rate}
+        teller.step(progress, self._synchronised, **facts)
         if self._passed(settings.checkpoint_every) and progress.epoch_step < self.steps_per_epoch:
             self._average_over_ranks()
             self._checkpoint()
@@ -182,23 +172,7 @@ class Loop:
         self._gradients.statistics.copy_(torch.stack([loss.segments, loss.auxiliary]))
         return loss
 
-    def _not_finite(self, loss: Loss | None, visible: Batch | None) -> UserError:
-        """Which tasks it was. All ranks come here at the same step, for they look at the same sums."""
-        names = [task.name for task in self._context.shards.tasks]
-        bad = torch.zeros(len(names), device=self._context.device)
-        if loss is not None and visible is not None:
-            bad = tasks_not_finite(loss.per_pair, visible, len(names))
-        self._context.world.sum_(bad)
-        guilty = [name for name, count in zip(names, bad.tolist(), strict=True) if count]
-        shown = ", ".join(guilty[:5]) + (f" and {len(guilty) - 5} more" if len(guilty) > 5 else "")
-        which = f"of task {shown}" if guilty else "of no single task: a gradient or an auxiliary task overflowed"
-        return UserError(
-            f"training stopped at step {self.progress.step - 1} (epoch {self.progress.epoch + 1}): the loss is not a "
-            f"finite number, {which}; look for labels or weights that are not finite, or lower train.learning_rate; "
-            f"the last good checkpoint is kept in {self._context.layout.checkpoints}"
-        )
-
-    def _end_epoch(self) -> Quality:
+    def _end_epoch(self, teller: Teller) -> Quality:
         """Validate (the average, where there is one), remember the best epoch, checkpoint."""
         progress = self.progress
         self._average_over_ranks()
@@ -207,22 +181,10 @@ class Loop:
             self._selection.offer(self._model, quality, progress)
         progress.seconds = time.monotonic() - self._began
         train_loss = progress.epoch_loss / max(1, self.steps_per_epoch)
-        if self._log is not None:
-            facts = {"epoch": progress.epoch, "best_epoch": progress.best_epoch, "seconds": progress.seconds}
-            self._log.write(
-                "epoch", progress.step, train_loss=train_loss, validation=dataclasses.asdict(quality), **facts
-            )
-            shown = "none" if quality.mean is None else f"{quality.mean:.4f}"
-            logger.info("epoch %d: loss %.4f, validation %s", progress.epoch + 1, train_loss, shown)
+        teller.epoch(progress, train_loss, quality)
         progress.epoch, progress.epoch_step, progress.epoch_loss = progress.epoch + 1, 0, 0.0
         self._checkpoint()
         return quality
-
-    def _judge_start(self) -> None:
-        """What is known before the first step; every rank takes part."""
-        quality = self._validate()
-        if self._log is not None:
-            self._log.write("start", 0, validation=dataclasses.asdict(quality))
 
     def _validate(self) -> Quality:
         scores = score_pairs(self._model, self._context, "validation", self._objective.standardised)
@@ -239,10 +201,3 @@ class Loop:
                 "best": self._selection.weights,
             }
             write_checkpoint(self._context.layout.checkpoints, self.progress, parts)
-
-    def _tell(self, **facts: float) -> None:
-        progress = self.progress
-        if self._bar is not None:
-            self._bar.advance(progress.step, f"epoch {progress.epoch + 1}, loss {facts['loss']:.4f}")
-        if self._log is not None and self._passed(max(1, self.total_steps // _LOG_LINES)):
-            self._log.write("step", progress.step, epoch=progress.epoch, seconds=progress.seconds, **facts)
