@@ -12,7 +12,7 @@ from models.batch import Batch
 from models.by_field import FieldModel
 from models.chains import Chains
 from models.layers.adaptive import AdaptiveLayer, SelfAttentionLayer
-from models.layers.hits import find_hits
+from models.layers.field_network import FieldNetwork
 from models.layers.pattern_selector import PatternSelector
 from models.layers.task_towers import TaskTowers
 from models.losses import dependence_loss
@@ -45,6 +45,9 @@ class APEM(FieldModel):
         tower_widths: Sequence[int] = (32,),
         asrg: bool = True,
         pattern_selector: bool = True,
+        field_widths: Sequence[int] = (),
+        field_products: bool = False,
+        selector_norm: bool = False,
         dependence_weight: float = 1.0,
         chains: Sequence[Sequence[int]] = (),
         gamma_start: float = 10.0,
@@ -56,6 +59,9 @@ class APEM(FieldModel):
 
         Ablations: asrg False: self-attention of the fields instead; pattern_selector False: towers read the last layer
         whole; dependence_weight 0: without L_D-Task, which counts where there are chains.
+        Beyond the paper: field_widths, field_products: towers also read relu layers over the fields, and the sum of
+        their products two by two (models/layers/field_network.py); selector_norm: the selectors' logits are normalised,
+        so that gamma (gamma_end about 1) means the same whatever their scale.
         """
         super().__init__(tasks, masks, fields, embedding_dim=embedding_dim, **common)
         at_least(1, layers=layers, heads=heads, points=points, selector_hidden=selector_hidden)
@@ -63,6 +69,8 @@ class APEM(FieldModel):
             raise ValueError(f"embedding_dim is a multiple of heads, not {embedding_dim} with {heads} heads")
         if not 0 < gamma_end <= gamma_start:
             raise ValueError(f"gamma_end is above 0 and at most gamma_start, not {gamma_end} of {gamma_start}")
+        if selector_norm and not asrg:
+            raise ValueError("selector_norm is of selectors: without ASRG (setting asrg) there are none")
         if not 0 < anneal <= 1 or dependence_weight < 0:
             raise ValueError(f"anneal is in (0, 1], dependence_weight at least 0, not {anneal}, {dependence_weight}")
         self.chains, self.dependence_weight = Chains(chains, tasks), dependence_weight
@@ -70,7 +78,7 @@ class APEM(FieldModel):
         self.register_buffer("gamma", torch.tensor(gamma_start))
         inputs = [self.field_count] + [points] * (layers - 1)
         self.layers = nn.ModuleList(
-            AdaptiveLayer(count, points, embedding_dim, heads, selector_hidden)
+            AdaptiveLayer(count, points, embedding_dim, heads, selector_hidden, selector_norm)
             if asrg
             else SelfAttentionLayer(embedding_dim, heads)
             for count in inputs
@@ -78,17 +86,23 @@ class APEM(FieldModel):
         read = len(inputs) if pattern_selector else 0
         self.selectors = nn.ModuleList(PatternSelector(len(tasks), embedding_dim) for _ in range(read))
         width = embedding_dim * (1 if pattern_selector else points if asrg else self.field_count)
+        self.beside = None
+        if field_widths or field_products:
+            self.beside = FieldNetwork(self.field_count, embedding_dim, field_widths, field_products, self.dropout)
+            width += self.beside.width
         self.towers = TaskTowers([task.outputs for task in tasks], width, tower_widths, self.dropout)
         self.finish(len(tasks) if pattern_selector else 1, width)
 
     def network(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x [views, fields, dim]."""
-        told = None
+        told, beside = None, None if self.beside is None else self.beside(x)
         for number, layer in enumerate(self.layers):
             x = layer(x, self.gamma)
             if self.selectors:
                 told = self.selectors[number](x, told)
         hidden = x.flatten(1).unsqueeze(0) if told is None else told.transpose(0, 1)
+        if beside is not None:
+            hidden = torch.cat([hidden, beside.expand(len(hidden), -1, -1)], dim=2)
         return self.towers(hidden if told is not None else hidden[0]), hidden
 
     def on_step(self, step: int, total_steps: int) -> None:
@@ -101,30 +115,3 @@ class APEM(FieldModel):
         before, later = self.chains.linked_pairs(batch)
         p, labels = logits[:, 0].sigmoid(), batch.labels.to(logits.dtype)
         return self.dependence_weight * dependence_loss(p[before], p[later], labels[before], labels[later])
-
-    @property
-    def selects(self) -> bool:
-        """Whether there is a selector."""
-        return all(isinstance(layer, AdaptiveLayer) for layer in self.layers)
-
-    @torch.no_grad()
-    def selection_rate(self, batch: Batch) -> Tensor:
-        """[rows, layers]: the share of each layer's inducing points that the selector lets in (their Figure 7a)."""
-        rates = []
-        for layer, x in zip(self.layers, self._layer_inputs(batch), strict=False):
-            if not isinstance(layer, AdaptiveLayer):
-                raise ValueError("without ASRG (setting asrg) nothing is selected")
-            rates.append((layer.select(x, self.gamma) > 0).float().mean(1))
-        return torch.stack(rates, dim=1)
-
-    @torch.no_grad()
-    def row_embeddings(self, batch: Batch) -> Tensor:
-        """[rows, dim]: the last layer's mean over points (their Figure 7b)."""
-        return self._layer_inputs(batch)[-1].mean(1)
-
-    def _layer_inputs(self, batch: Batch) -> list[Tensor]:
-        """Of the plain rows: what each layer reads, and what the last one gives."""
-        found = [self.inputs(batch, find_hits(batch, self.masks, batch.pair_rows.new_empty(0)))[0]]
-        for layer in self.layers:
-            found.append(layer(found[-1], self.gamma))
-        return found

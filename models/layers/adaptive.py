@@ -27,12 +27,16 @@ class AdaptiveLayer(nn.Module):
     inputs and points are as many, else learned (docs/decisions/0007-apem.md).
     """
 
-    def __init__(self, inputs: int, points: int, width: int, heads: int, selector_hidden: int) -> None:
+    def __init__(
+        self, inputs: int, points: int, width: int, heads: int, selector_hidden: int, selector_norm: bool = False
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.selector = nn.Sequential(
             nn.Linear(inputs * width, selector_hidden), nn.ReLU(), nn.Linear(selector_hidden, points)
         )
+        if selector_norm:
+            self.selector.append(nn.LayerNorm(points))
         self.inducing = nn.Parameter(torch.randn(points, width))
         self.key_value_out = nn.Parameter(torch.randn(3, width, width) / math.sqrt(width))
         self.residual = nn.Parameter(torch.randn(points, inputs) / math.sqrt(inputs)) if points != inputs else None

@@ -12,6 +12,7 @@ from torch import nn
 
 from models.apem import APEM
 from models.ensemble import members_of
+from models.selection import row_embeddings, selection_rate, selects
 from pipeline.evaluate.predict import batches
 from pipeline.shards.batches import Matrix
 
@@ -37,12 +38,12 @@ def selection_of(model: nn.Module, matrix: Matrix) -> Selection | None:
     """Of the first rows, which are a fair sample; of an ensemble's first member. None for models without a selector."""
     member = members_of(model)[0]
     rows = min(MAX_ROWS, matrix.features.shape[0])
-    if not isinstance(member, APEM) or not member.selects or min(rows, member.embedding_dim) < 2:
+    if not isinstance(member, APEM) or not selects(member) or min(rows, member.embedding_dim) < 2:
         return None
     member = member.cpu().eval()
     rates, embeddings = [], []
     for batch in batches(matrix.first(rows), _BATCH_ROWS):
-        rates.append(member.selection_rate(batch).double())
-        embeddings.append(member.row_embeddings(batch).double())
+        rates.append(selection_rate(member, batch).double())
+        embeddings.append(row_embeddings(member, batch).double())
     places = PCA(2, svd_solver="full").fit_transform(torch.cat(embeddings).numpy())
     return Selection(torch.cat(rates).numpy(), places)

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from models.layers.adaptive import AdaptiveLayer, dynamic_activation
+from models.selection import row_embeddings, selection_rate
 from tests.models.examples import make_batch
-from tests.models.zoo import fields_of, make, mlp
+from tests.models.zoo import CASES, fields_of, make, mlp
 
 ROWS = [{0: 1.0, 3: 0.5, 5: 2.0}, {1: 1.0}, {4: 2.0, 6: 1.0}]
 TASKS = 3
@@ -65,16 +66,26 @@ def shared_layer(layer: Any, h: np.ndarray, gamma: float) -> np.ndarray:
     if not isinstance(layer, AdaptiveLayer):
         q, k, v, o = layer.query_key_value_out.detach().numpy()
         return norm(layer.norm, attend(h @ q, h @ k, h @ v, 2) @ o + h)
-    first, _, last = layer.selector
+    first, _, last, *normalised = layer.selector
     unit = np.maximum(h.ravel() @ first.weight.detach().numpy().T + first.bias.detach().numpy(), 0)
     z = unit @ last.weight.detach().numpy().T + last.bias.detach().numpy()
+    z = norm(normalised[0], z) if normalised else z
     z = np.where(z >= gamma / 2, 1, np.where(z <= -gamma / 2, 0, -2 * z**3 / gamma**3 + 1.5 * z / gamma + 0.5))
     k, v, o = layer.key_value_out.detach().numpy()
     out = attend(layer.inducing.detach().numpy() * z[:, None], h @ k, h @ v, 2) @ o
     return norm(layer.norm, out + (h if layer.residual is None else layer.residual.detach().numpy() @ h))
 
 
-@pytest.mark.parametrize("name", ["apem", "apem square", "apem asrg", "apem selector"])
+def beside(model: Any, fields: np.ndarray) -> np.ndarray:
+    """What towers read of the fields themselves."""
+    if model.beside is None:
+        return np.zeros(0)
+    pairs = [fields[f] * fields[g] for g in range(len(fields)) for f in range(g)]
+    read = np.concatenate([fields.ravel(), sum(pairs)] if model.beside.products else [fields.ravel()])
+    return mlp(model.beside.network, 0, torch.from_numpy(read)).detach().numpy()
+
+
+@pytest.mark.parametrize("name", sorted(name for name in CASES if name.startswith("apem")))
 @pytest.mark.parametrize("gamma", [10.0, 0.5])
 def test_the_network_is_what_the_paper_writes(name: str, gamma: float) -> None:
     model = make(name, FREE, 7, [1] * TASKS)
@@ -89,7 +100,8 @@ def test_the_network_is_what_the_paper_writes(name: str, gamma: float) -> None:
                 read = attend(selector.indicators.detach().numpy(), y, y, 1)
                 told = norm(selector.norm, read if told is None else told + read)
         for task in range(TASKS):
-            read = torch.from_numpy(y.ravel() if told is None else told[task])
+            read = y.ravel() if told is None else told[task]
+            read = torch.from_numpy(np.concatenate([read, beside(model, fields_of(model, concepts).detach().numpy())]))
             unit = mlp(model.towers.networks, task, read)
             expected = unit @ model.towers.last[:, task] + model.towers.bias[task]
             torch.testing.assert_close(logits[row, task], expected, rtol=0, atol=1e-10)
@@ -132,19 +144,19 @@ def test_gamma_falls_to_its_floor_over_half_of_the_steps_and_travels_with_the_we
 def test_selection_rates_count_the_points_that_are_let_in() -> None:
     model = make("apem", FREE, 7, [1] * TASKS)
     model.gamma.fill_(1e-3)
-    rates = model.selection_rate(make_batch(ROWS, [], TASKS))
+    rates = selection_rate(model, make_batch(ROWS, [], TASKS))
     assert rates.shape == (3, 2)
     layer = model.layers[0]
     for row, concepts in enumerate(ROWS):
         z: Tensor = layer.selector(fields_of(model, concepts).flatten())
         assert float(rates[row, 0]) == pytest.approx(float((z > -5e-4).double().mean()))
     with pytest.raises(ValueError, match="without ASRG"):
-        make("apem asrg", FREE, 7, [1] * TASKS).selection_rate(make_batch(ROWS, [], TASKS))
+        selection_rate(make("apem asrg", FREE, 7, [1] * TASKS), make_batch(ROWS, [], TASKS))
 
 
 def test_row_embeddings_are_means_of_the_last_layer() -> None:
     model = make("apem", FREE, 7, [1] * TASKS)
-    found = model.row_embeddings(make_batch(ROWS, None, TASKS))
+    found = row_embeddings(model, make_batch(ROWS, None, TASKS))
     for row, concepts in enumerate(ROWS):
         y = fields_of(model, concepts).detach().numpy()
         for layer in model.layers:
@@ -158,6 +170,7 @@ def test_row_embeddings_are_means_of_the_last_layer() -> None:
         ({"heads": 4}, "multiple of heads"),
         ({"gamma_end": 0.0}, "gamma_end is above 0"),
         ({"anneal": 0.0}, "anneal is in"),
+        ({"selector_norm": True, "asrg": False}, "there are none"),
         ({"dependence_weight": -1.0}, "dependence_weight at least 0"),
     ],
 )

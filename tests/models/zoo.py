@@ -22,7 +22,14 @@ CASES: dict[str, dict[str, Any]] = {
     "apem": {"layers": 2, "points": 4, "selector_hidden": 5, "tower_widths": [4], "chains": [[0, 1]]},
     "apem square": {"layers": 1, "points": 3, "selector_hidden": 5, "tower_widths": []},
     "apem asrg": {"asrg": False, "layers": 2, "tower_widths": [4]},
-    "apem selector": {"pattern_selector": False, "layers": 2, "points": 4, "selector_hidden": 5, "tower_widths": [4]},
+    "apem selector": {
+        **{"pattern_selector": False, "layers": 2, "points": 4, "selector_hidden": 5, "tower_widths": [4]},
+        **{"field_products": True},
+    },
+    "apem fields": {
+        **{"layers": 1, "points": 4, "selector_hidden": 5, "tower_widths": [4]},
+        **{"field_widths": [5], "field_products": True, "selector_norm": True},
+    },
     "cgc": {"task_experts": 2, "shared_experts": 1, "expert_widths": [9], "tower_widths": [8]},
     "dcn": {"deep_widths": [5, 4], "cross_width": 6},
     "dcn concepts": {"deep_widths": [5, 4], "cross_width": 6, "concept_fields": True},

@@ -9,6 +9,7 @@ import torch
 
 from models.masks import TaskMasks
 from models.registry import build_model
+from models.selection import row_embeddings, selection_rate
 from models.task import Task
 from pipeline.evaluate import run
 from pipeline.evaluate.predict import batches
@@ -36,11 +37,11 @@ def test_rates_and_distances_are_the_models_own() -> None:
     model.gamma.fill_(1e-3)
     found = selection_of(model, matrix)
     batch = next(batches(matrix, 50))
-    rates = model.selection_rate(batch).double().numpy()
+    rates = selection_rate(model, batch).double().numpy()
     assert 0 < rates.mean() < 1
     np.testing.assert_allclose(found.rates, rates)
     np.testing.assert_allclose(found.by_layer(), rates.mean(0))
-    embeddings = model.row_embeddings(batch).double().numpy()
+    embeddings = row_embeddings(model, batch).double().numpy()
     centred = embeddings - embeddings.mean(0)
     strongest = np.linalg.svd(centred, compute_uv=False)[:2]
     np.testing.assert_allclose(np.linalg.norm(found.places, axis=0), strongest, rtol=1e-5)
