@@ -20,6 +20,8 @@ _SETTINGS = {
     "spark.sql.ansi.enabled": "false",
     "spark.ui.enabled": "false",
     "spark.python.worker.reuse": "true",
+    # Else every column asks the JVM several times where in our code it is made.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
 }
@@ -31,6 +33,9 @@ _DELTA_SETTINGS = {
     "spark.sql.extensions": _DELTA,
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
+
+_CLASSES = ("functions", "PythonUtils", "PythonSQLUtils")
+"""Classes of the JVM that pyspark names without their package."""
 
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 
@@ -74,7 +79,14 @@ def get_session(config: Config) -> SparkSession:
         builder = builder.config(key, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
+    _remember_classes(session)
     return session
+
+
+def _remember_classes(session: SparkSession) -> None:
+    """py4j asks for a class each time that it is named, and the JVM then looks for it in every jar."""
+    for name in _CLASSES:
+        setattr(session._jvm, name, getattr(session._jvm, name))
 
 
 def _local_settings() -> dict[str, str]:

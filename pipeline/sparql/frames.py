@@ -1,6 +1,7 @@
 """Bags of solutions as DataFrames, and their joins.
 
-A solution is a row: a column a variable, null where it is unbound, and `n`, how many times the bag holds it.
+A solution is a row: a column a variable, null where it is unbound, and `n`, how many times the bag holds it. No two
+frames of a plan have a column in common, so that joins rename nothing: every DataFrame less is analysed once less.
 """
 
 from __future__ import annotations
@@ -15,27 +16,38 @@ from pyspark.sql import functions as F
 from pipeline.errors import UserError
 from pipeline.sparql.algebra import Variable
 
-N = "n"
 Columns = Mapping[Variable, Column]
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """names: variable -> column of `solutions_df`; certain: variables that every solution binds; fan: at most so many
-    rows have one value of a (certain) variable, 0 for not known to be few."""
+    """names: variable -> column of `solutions_df`, which may have others; certain: variables that every solution binds;
+    fan: at most so many rows have one value of a (certain) variable, 0 for not known to be few; n: of `solutions_df`'s
+    columns."""
 
     solutions_df: DataFrame
     names: Mapping[Variable, str]
     certain: frozenset[Variable]
     fan: Mapping[Variable, float]
+    n: Column
+
+    @property
+    def columns(self) -> Columns:
+        return {variable: F.col(name) for variable, name in self.names.items()}
+
+
+def one() -> Column:
+    return F.lit(1).cast("long")
 
 
 class Joins:
-    """Joins that refuse products, and values at which more than `limit` rows would meet."""
+    """Joins that refuse products, and values at which more than `limit` rows would meet (None: any number may)."""
 
-    def __init__(self, limit: int, where: str) -> None:
+    def __init__(self, limit: int | None, where: str, new_name: Callable[[], str]) -> None:
+        """new_name: of a column that no other frame has."""
         self._limit = limit
         self._where = where
+        self._new_name = new_name
 
     def inner(self, left: Frame, right: Frame) -> Frame:
         return self._join(left, right, None, outer=False)
@@ -50,35 +62,38 @@ class Joins:
         if not keys and left.names and right.names:
             raise UserError(f"{self._where}: {self._why(left, right, shared)}")
         self._check_hub(left, right, keys)
-        right_df = right.solutions_df.toDF(*(f"r_{name}" for name in right.solutions_df.columns))
-        ours = {variable: F.col(name) for variable, name in left.names.items()}
-        theirs = {variable: F.col(f"r_{name}") for variable, name in right.names.items()}
-        merged = theirs | ours
+        ours, theirs = left.columns, right.columns
+        merged = {**theirs, **ours}
         fits = [ours[variable] == theirs[variable] for variable in keys]
-        for variable in set(shared) - set(keys):
-            one, other = ours[variable], theirs[variable]
-            fits.append((one == other) | one.isNull() | other.isNull())
-            merged[variable] = F.coalesce(one, other)
+        unsure = [variable for variable in shared if variable not in keys]
+        for variable in unsure:
+            fits.append((ours[variable] == theirs[variable]) | ours[variable].isNull() | theirs[variable].isNull())
+            merged[variable] = F.coalesce(ours[variable], theirs[variable])
         if condition is not None:
             fits.append(condition(merged))
-        on = reduce(lambda one, other: one & other, fits) if fits else F.lit(True)
-        joined_df = left.solutions_df.join(right_df, on, "left" if outer else "inner")
-        names = dict(right.names) | dict(left.names)
-        n = F.col(N) * F.coalesce(F.col(f"r_{N}"), F.lit(1).cast("long"))
-        solutions_df = joined_df.select(*(merged[one].alias(name) for one, name in names.items()), n.alias(N))
+        on = reduce(lambda both, fit: both & fit, fits) if fits else F.lit(True)
+        joined_df = left.solutions_df.join(right.solutions_df, on, "left" if outer else "inner")
+        names = {**right.names, **left.names}
+        if unsure:
+            fresh = {variable: self._new_name() for variable in unsure}
+            joined_df = joined_df.withColumns({name: merged[variable] for variable, name in fresh.items()})
+            names |= fresh
+        n = left.n * (F.coalesce(right.n, one()) if outer else right.n)
         certain = left.certain if outer else left.certain | right.certain
-        return Frame(solutions_df, names, certain, _fans(left, right, keys, outer))
+        return Frame(joined_df, names, certain, _fans(left, right, keys, outer), n)
 
     def _why(self, left: Frame, right: Frame, shared: list[Variable]) -> str:
-        one, other = (", ".join(sorted(str(variable) for variable in frame.names)) for frame in (left, right))
+        ours, theirs = (", ".join(sorted(str(variable) for variable in frame.names)) for frame in (left, right))
         if not shared:
-            return f"the patterns over {one} and over {other} share no variable, so every two would be combined"
+            return f"the patterns over {ours} and over {theirs} share no variable, so every two would be combined"
         maybe = ", ".join(sorted(str(variable) for variable in shared))
-        return f"the patterns over {one} and over {other} share only {maybe}, which OPTIONAL or UNION may leave unbound"
+        return (
+            f"the patterns over {ours} and over {theirs} share only {maybe}, which OPTIONAL or UNION may leave unbound"
+        )
 
     def _check_hub(self, left: Frame, right: Frame, keys: list[Variable]) -> None:
         """Rows are counted, by one Spark job, only where the degrees leave it open how many there are."""
-        if not keys or min(left.fan[key] * right.fan[key] for key in keys) <= self._limit:
+        if self._limit is None or not keys or min(left.fan[key] * right.fan[key] for key in keys) <= self._limit:
             return
         counted = [
             frame.solutions_df.groupBy(*(F.col(frame.names[key]).alias(f"k{i}") for i, key in enumerate(keys))).agg(

@@ -6,6 +6,7 @@ from typing import Any
 
 from rdflib import paths as rdf_paths
 from rdflib import term as rdf
+from rdflib.plugins.sparql import sparql as rdf_sparql
 from rdflib.plugins.sparql.algebra import translateQuery
 from rdflib.plugins.sparql.parser import parseQuery
 
@@ -53,9 +54,15 @@ def parse_query(text: str, where: str) -> Query:
     """Raises UserError, which begins with `where`, for what is no SPARQL, what is not supported (by name), and for a
     selected variable that nothing binds."""
     try:
-        parsed = translateQuery(parseQuery(text)).algebra
+        parsed = translateQuery(parseQuery(text))
     except Exception as error:  # rdflib raises plain exceptions too, as for an unknown prefix
         raise UserError(f"{where}: this is no SPARQL query: {str(error).strip() or type(error).__name__}") from None
+    return query_of(parsed, where)
+
+
+def query_of(prepared: rdf_sparql.Query, where: str) -> Query:
+    """Of what rdflib has read. Raises UserError as `parse_query` does."""
+    parsed = prepared.algebra
     if parsed.name != "SelectQuery":
         raise _refused(where, _UNSUPPORTED.get(parsed.name, parsed.name))
     if parsed.datasetClause:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import reduce
 
 from pyspark.sql import DataFrame, SparkSession
@@ -25,37 +26,34 @@ from pipeline.sparql.algebra import (
     Variable,
 )
 from pipeline.sparql.filters import condition_of
-from pipeline.sparql.frames import Columns, Frame, Joins, N
+from pipeline.sparql.frames import Frame, Joins, one
 
 Degrees = Mapping[str, tuple[int, int]]
 """Relation -> the most edges that leave a node by it, and that arrive at one."""
 _FROM, _TO = Variable("_:from"), Variable("_:to")
 
 
-def solutions(query: Query, triples_df: DataFrame, degrees: Degrees, limit: int, where: str) -> DataFrame:
+def solutions(query: Query, triples_df: DataFrame, degrees: Degrees, limit: int | None, where: str) -> DataFrame:
     """A string column for each selected variable (v0, v1, … in the order of the query; null: unbound) and `n` long, how
     often the solution stands in the bag; each solution once.
 
-    triples_df: head, relation, tail, each triple once; degrees: without any, hubs are not looked for; limit:
-    `unfold.max_fanout`. Raises UserError, which begins with
-    `where`, for a product, for a hub and for what filters do not support.
+    triples_df: head, relation, tail, each triple once; limit: `unfold.max_fanout`; None: hubs are not looked for, and
+    degrees not read. Raises UserError, which begins with `where`, for a product, for a hub and for what filters do not
+    support.
     """
     frame = _Plan(triples_df, degrees, limit, where).pattern(query.pattern)
     selected = [F.col(frame.names[variable]).alias(f"v{i}") for i, variable in enumerate(query.variables)]
-    names = [f"v{i}" for i in range(len(selected))]
-    bag_df = frame.solutions_df.select(*selected, N)
-    if query.distinct:
-        return bag_df.select(*names).distinct().withColumn(N, F.lit(1).cast("long"))
-    return bag_df.groupBy(*names).agg(F.sum(N).alias(N))
+    n = one() if query.distinct else F.sum(frame.n)
+    return frame.solutions_df.groupBy(*selected).agg(n.alias("n"))
 
 
 class _Plan:
-    def __init__(self, triples_df: DataFrame, degrees: Degrees, limit: int, where: str) -> None:
+    def __init__(self, triples_df: DataFrame, degrees: Degrees, limit: int | None, where: str) -> None:
         self._triples_df = triples_df
         self._degrees = degrees
         self._where = where
-        self._joins = Joins(limit, where)
-        self._names: dict[Variable, str] = {}
+        self._joins = Joins(limit, where, self._new_name)
+        self._columns = 0
 
     def pattern(self, pattern: Pattern) -> Frame:
         match pattern:
@@ -69,12 +67,11 @@ class _Plan:
                     return self._joins.left(left, right, None)
                 return self._joins.left(left, right, lambda columns: condition_of(condition, columns, self._where))
             case Union():
-                return _union([self.pattern(pattern.left), self.pattern(pattern.right)])
+                return self._union([self.pattern(pattern.left), self.pattern(pattern.right)])
             case Filter():
                 frame = self.pattern(pattern.pattern)
-                columns: Columns = {variable: F.col(name) for variable, name in frame.names.items()}
-                kept_df = frame.solutions_df.where(condition_of(pattern.condition, columns, self._where))
-                return Frame(kept_df, frame.names, frame.certain, frame.fan)
+                condition = condition_of(pattern.condition, frame.columns, self._where)
+                return replace(frame, solutions_df=frame.solutions_df.where(condition))
 
     def _basic(self, triples: list[Triple]) -> Frame:
         """Joined one by one: what has most constants first, then always what shares a variable."""
@@ -92,108 +89,107 @@ class _Plan:
         """The one solution that binds nothing."""
         spark = SparkSession.getActiveSession()
         assert spark is not None
-        return Frame(spark.range(1).select(F.lit(1).cast("long").alias(N)), {}, frozenset(), {})
+        return Frame(spark.range(1).toDF(self._new_name()), {}, frozenset(), {}, one())
 
     def _triple(self, triple: Triple) -> Frame:
         if isinstance(triple.predicate, Variable):
-            edges_df = self._triples_df.select(
-                F.col("head").alias("s"), F.col("relation").alias("p"), F.col("tail").alias("o")
-            )
-            edges_df = edges_df.withColumn(N, F.lit(1).cast("long"))
+            subject, predicate, object_ = (self._new_name() for _ in range(3))
+            named = {"head": subject, "relation": predicate, "tail": object_}
+            edges_df = self._triples_df.select(*(F.col(name).alias(new) for name, new in named.items()))
+            n = one()
             leave, arrive = (float(sum(most[i] for most in self._degrees.values())) for i in (0, 1))
             places = [
-                ("s", triple.subject, leave),
-                ("p", triple.predicate, float("inf") if self._degrees else 0.0),
-                ("o", triple.object, arrive),
+                (subject, triple.subject, leave),
+                (predicate, triple.predicate, float("inf") if self._degrees else 0.0),
+                (object_, triple.object, arrive),
             ]
         else:
-            ends = tuple(one for one in (triple.subject, triple.object) if isinstance(one, str))
+            ends = tuple(term for term in (triple.subject, triple.object) if isinstance(term, str))
             path = self._path(triple.predicate, ends)
-            edges_df = path.solutions_df.select(
-                F.col(path.names[_FROM]).alias("s"), F.col(path.names[_TO]).alias("o"), N
-            )
-            places = [("s", triple.subject, path.fan[_FROM]), ("o", triple.object, path.fan[_TO])]
-        constants = {column: term for column, term, _ in places if not isinstance(term, Variable)}
-        for column, value in constants.items():
-            edges_df = edges_df.where(F.col(column) == value)
-        at: dict[Variable, str] = {}
+            edges_df, n = path.solutions_df, path.n
+            places = [(path.names[_FROM], triple.subject, path.fan[_FROM])]
+            places.append((path.names[_TO], triple.object, path.fan[_TO]))
+        fits = []
+        names: dict[Variable, str] = {}
         fan: dict[Variable, float] = {}
+        constants = sum(not isinstance(term, Variable) for _, term, _ in places)
         for column, term, most in places:
             if not isinstance(term, Variable):
-                continue
-            if term in at:
-                edges_df = edges_df.where(F.col(column) == F.col(at[term]))
+                fits.append(F.col(column) == term)
+            elif term in names:
+                fits.append(F.col(column) == F.col(names[term]))
             else:
-                at[term] = column
+                names[term] = column
                 # Pairs stand once: with one end fixed there is a row for each value of the other.
-                fan[term] = 1.0 if len(constants) == len(places) - 1 else most
-        names = {variable: self._name(variable) for variable in at}
-        selected = [F.col(column).alias(names[variable]) for variable, column in at.items()]
-        return Frame(edges_df.select(*selected, N), names, frozenset(names), fan)
+                fan[term] = 1.0 if constants == len(places) - 1 else most
+        if fits:
+            edges_df = edges_df.where(reduce(lambda both, fit: both & fit, fits))
+        return Frame(edges_df, names, frozenset(names), fan, n)
 
     def _path(self, path: PropertyPath, ends: tuple[str, ...]) -> Frame:
         """The pairs (from, to) of a path, each once, `n` the number of ways; `ends`: constants at the ends of its
         pattern, from which a path of no hop leads to themselves even where the graph does not have them."""
         match path:
             case Hop():
-                leave, arrive = self._degrees.get(path.relation, (0, 0))
+                leave, arrive = map(float, self._degrees.get(path.relation, (0, 0)))
                 hop_df = self._triples_df.where(F.col("relation") == path.relation)
-                begin, end = ("tail", "head") if path.inverse else ("head", "tail")
-                pairs_df = hop_df.select(F.col(begin).alias("f"), F.col(end).alias("t"), F.lit(1).cast("long").alias(N))
-                most = (arrive, leave) if path.inverse else (leave, arrive)
-                return _pairs(pairs_df, *map(float, most))
+                head, tail = self._new_name(), self._new_name()
+                hop_df = hop_df.select(F.col("head").alias(head), F.col("tail").alias(tail))
+                if path.inverse:
+                    return _pairs(hop_df, tail, head, arrive, leave)
+                return _pairs(hop_df, head, tail, leave, arrive)
             case Chain():
-                steps = [self._path(step, ends) for step in path.steps]
-                return reduce(self._chained, steps)
+                return reduce(self._chained, (self._path(step, ends) for step in path.steps))
             case Choice():
-                choices = [self._path(choice, ends) for choice in path.choices]
-                both_df = reduce(DataFrame.unionByName, (choice.solutions_df for choice in choices))
-                fans = [sum(choice.fan[end] for choice in choices) for end in (_FROM, _TO)]
-                return _pairs(both_df.groupBy("f", "t").agg(F.sum(N).alias(N)), *fans)
+                both = self._union([self._path(choice, ends) for choice in path.choices])
+                return self._counted(both)
             case Maybe():
                 step = self._path(path.step, ends)
                 nodes_df = self._triples_df.select(F.explode(F.array("head", "tail")).alias("f"))
                 if ends:
                     given_df = self._unit().solutions_df.select(F.explode(F.array(*map(F.lit, ends))).alias("f"))
                     nodes_df = nodes_df.unionByName(given_df)
-                same_df = nodes_df.select("f", F.col("f").alias("t"))
-                set_df = step.solutions_df.select("f", "t").unionByName(same_df).distinct()
-                once_df = set_df.withColumn(N, F.lit(1).cast("long"))
-                return _pairs(once_df, step.fan[_FROM] + 1, step.fan[_TO] + 1)
+                begin, end = self._new_name(), self._new_name()
+                same_df = nodes_df.select(F.col("f").alias(begin), F.col("f").alias(end))
+                set_df = same_df.union(step.solutions_df.select(step.names[_FROM], step.names[_TO])).distinct()
+                return _pairs(set_df, begin, end, step.fan[_FROM] + 1, step.fan[_TO] + 1)
 
     def _chained(self, first: Frame, second: Frame) -> Frame:
         middle = Variable("_:middle")
-        left = Frame(
-            first.solutions_df, {_FROM: "f", middle: "t"}, frozenset((_FROM, middle)), _renamed(first, middle, _TO)
-        )
-        right_df = second.solutions_df.select(F.col("f").alias("t"), F.col("t").alias("u"), N)
-        right = Frame(right_df, {middle: "t", _TO: "u"}, frozenset((_TO, middle)), _renamed(second, middle, _FROM))
-        joined = self._joins.inner(left, right)
-        pairs_df = joined.solutions_df.groupBy("f", F.col("u").alias("to")).agg(F.sum(N).alias(N))
-        return _pairs(pairs_df.toDF("f", "t", N), joined.fan[_FROM], joined.fan[_TO])
+        return self._counted(self._joins.inner(_renamed(first, middle, _TO), _renamed(second, middle, _FROM)))
 
-    def _name(self, variable: Variable) -> str:
-        """Numbered: Spark takes ?x and ?X for the same."""
-        return self._names.setdefault(variable, f"x{len(self._names)}")
+    def _counted(self, frame: Frame) -> Frame:
+        """The pairs (from, to) of a bag, each once."""
+        n = self._new_name()
+        pairs_df = frame.solutions_df.groupBy(frame.names[_FROM], frame.names[_TO]).agg(F.sum(frame.n).alias(n))
+        pairs = _pairs(pairs_df, frame.names[_FROM], frame.names[_TO], frame.fan[_FROM], frame.fan[_TO])
+        return replace(pairs, n=F.col(n))
+
+    def _union(self, frames: list[Frame]) -> Frame:
+        variables = dict.fromkeys(variable for frame in frames for variable in frame.names)
+        names = {variable: self._new_name() for variable in variables}
+        n, missing = self._new_name(), F.lit(None).cast("string")
+        parts = []
+        for frame in frames:
+            of_frame = frame.columns
+            columns = [of_frame.get(variable, missing).alias(name) for variable, name in names.items()]
+            parts.append(frame.solutions_df.select(*columns, frame.n.alias(n)))
+        certain = frozenset.intersection(*(frame.certain for frame in frames))
+        fan = {variable: sum(frame.fan[variable] for frame in frames) for variable in certain}
+        return Frame(reduce(DataFrame.union, parts), names, certain, fan, F.col(n))
+
+    def _new_name(self) -> str:
+        """Of a column. Numbered: Spark takes ?x and ?X for the same."""
+        self._columns += 1
+        return f"x{self._columns}"
 
 
-def _renamed(frame: Frame, new: Variable, old: Variable) -> dict[Variable, float]:
-    return {new if variable == old else variable: fan for variable, fan in frame.fan.items()}
+def _renamed(frame: Frame, new: Variable, old: Variable) -> Frame:
+    names = {new if variable == old else variable: name for variable, name in frame.names.items()}
+    fan = {new if variable == old else variable: most for variable, most in frame.fan.items()}
+    return replace(frame, names=names, fan=fan, certain=frozenset(names))
 
 
-def _pairs(pairs_df: DataFrame, leave: float, arrive: float) -> Frame:
-    return Frame(pairs_df, {_FROM: "f", _TO: "t"}, frozenset((_FROM, _TO)), {_FROM: leave, _TO: arrive})
-
-
-def _union(frames: list[Frame]) -> Frame:
-    names = {variable: name for frame in frames for variable, name in frame.names.items()}
-    missing = F.lit(None).cast("string")
-    parts = []
-    for frame in frames:
-        columns = [
-            (F.col(name) if variable in frame.names else missing).alias(name) for variable, name in names.items()
-        ]
-        parts.append(frame.solutions_df.select(*columns, N))
-    certain = frozenset.intersection(*(frame.certain for frame in frames))
-    fan = {variable: sum(frame.fan[variable] for frame in frames) for variable in certain}
-    return Frame(reduce(DataFrame.unionByName, parts), names, certain, fan)
+def _pairs(pairs_df: DataFrame, begin: str, end: str, leave: float, arrive: float) -> Frame:
+    fan = {_FROM: leave, _TO: arrive}
+    return Frame(pairs_df, {_FROM: begin, _TO: end}, frozenset((_FROM, _TO)), fan, one())

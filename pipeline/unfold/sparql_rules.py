@@ -33,7 +33,7 @@ def found(triples_df: DataFrame, rule: Rule) -> DataFrame:
     `check_query` has passed; solutions without start or value are left out."""
     query = parse_query(rule.query or "", rule.name)
     roles = _roles(query, rule.name)
-    bag_df = solutions(query, triples_df, {}, 0, rule.name)  # without degrees no hub is looked for again
+    bag_df = solutions(query, triples_df, {}, None, rule.name)  # no hub is looked for again
     weight = F.col("n").cast("double")
     if "weight" in roles:
         weight = (F.col("n") * number_of(F.col(roles["weight"]))).cast("decimal(38,9)")

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rdflib import Graph, URIRef
+from rdflib.plugins.sparql.sparql import Query
 
 Triple = tuple[str, str, str]
 XSD_DOUBLE = "<http://www.w3.org/2001/XMLSchema#double>"
+FEATURES = {
+    "several triple patterns": r" \..* \.",
+    "a variable for the relation": r" \?p\d",
+    "OPTIONAL": "OPTIONAL",
+    "UNION": "UNION",
+    "DISTINCT": "DISTINCT",
+    "path: sequence": r"[>)?]/",
+    "path: alternative": r"[>)?]\|[(<^]",
+    "path: inverse": r"\^[(<]",
+    "path: ? (none or once)": r"\)\?",
+    "FILTER =, !=": r"\?\w !?= ",
+    "FILTER <, <=, >, >= of text": r"str\(\?\w\) [<>]=? ",
+    "FILTER of numbers": r"XMLSchema#double|strlen",
+    "FILTER IN, NOT IN": r" IN \(",
+    "FILTER regex": "regex",
+    "FILTER bound": "bound",
+    "FILTER &&, ||, !": r"&&|\|\||!\(|!bound",
+}
+"""What generated queries consist of, by the pattern that their text then has."""
 
 
 def read_ml100k(folder: Path) -> list[Triple]:
@@ -34,7 +55,7 @@ def around(triples: Iterable[Triple], movies: int, seed: int) -> list[Triple]:
     chosen, waiting = {first}, [first]
     while waiting and len(chosen) < movies:
         for head, _, tail in by_node[waiting.pop(0)]:
-            for person in {head, tail}:
+            for person in sorted({head, tail}):
                 # Genres and ratings would lead everywhere.
                 near = [h for h, r, _ in by_node[person] if r == "film.film.actor"] if len(by_node[person]) < 60 else []
                 fresh = [movie for movie in sorted(set(near)) if movie not in chosen][: movies - len(chosen)]
@@ -44,19 +65,18 @@ def around(triples: Iterable[Triple], movies: int, seed: int) -> list[Triple]:
     for movie in sorted(chosen):
         # A few of each relation: rdflib joins a pattern at a time, value by value, and takes minutes where hubs meet.
         of_relation: dict[tuple[str, bool], list[Triple]] = defaultdict(list)
-        for triple in sorted(
-            set(by_node[movie]), key=lambda one: len(by_node[one[0]]) + len(by_node[one[2]]), reverse=True
-        ):
+        for triple in sorted(set(by_node[movie]), key=lambda one: (-len(by_node[one[0]]) - len(by_node[one[2]]), one)):
             of_relation[triple[1], triple[0] == movie].append(triple)
         found |= {triple for several in of_relation.values() for triple in several[:2]}
     return sorted(found)
 
 
 class Queries:
-    """An endless stream of different queries over a graph."""
+    """An endless stream of different queries over a graph; `small`: of a pattern or two, quickly planned."""
 
-    def __init__(self, triples: list[Triple], seed: int) -> None:
+    def __init__(self, triples: list[Triple], seed: int, small: bool = False) -> None:
         self._chooser = random.Random(seed)
+        self._small = small
         self._triples = triples
         self._around = defaultdict(list)
         for triple in triples:
@@ -70,21 +90,24 @@ class Queries:
 
     def _query(self) -> str:
         self._nodes = {"a": self._chooser.choice(self._triples)[self._chooser.choice([0, 2])]}
-        parts = [self._triple(sorted(self._nodes)) for _ in range(self._chooser.choice([1, 1, 1, 2, 2]))]
+        parts = [
+            self._triple(sorted(self._nodes))
+            for _ in range(self._chooser.choice([1, 1, 1, 1, 2] if self._small else [1, 1, 1, 2, 2]))
+        ]
         certain = sorted(self._nodes)
-        if self._chance(0.3):
+        if self._chance(0.15 if self._small else 0.3):
             one = self._chooser.choice(certain)
             fresh = self._fresh() if self._chance(0.6) else None
             sides = " UNION ".join(f"{{ {self._group([one], fresh)} }}" for _ in range(2))
             parts.append(sides)
-        for _ in range(self._chooser.choice([0, 0, 1, 1])):
+        for _ in range(self._chooser.choice([0, 0, 0, 1] if self._small else [0, 0, 1, 1])):
             at = self._chooser.sample(certain, 1)
             inner = self._group(at, None)
             parts.append(f"OPTIONAL {{ {inner} }}")
         maybe = sorted(set(self._nodes) - set(certain))
         for _ in range(self._chooser.choice([0, 1, 1, 2])):
             parts.append(f"FILTER({self._condition(certain)})")
-        if maybe and self._chance(0.3):
+        if maybe and self._chance(0.4):
             parts.append(f"FILTER({self._chooser.choice(['', '!'])}bound(?{self._chooser.choice(maybe)}))")
         names = self._chooser.sample(sorted(self._nodes), min(len(self._nodes), self._chooser.choice([1, 2, 2, 3])))
         distinct = "DISTINCT " if self._chance(0.3) else ""
@@ -166,6 +189,11 @@ class Queries:
         return self._chooser.random() < share
 
 
+def features_of(query: str) -> list[str]:
+    """Those of `FEATURES` that a generated query has."""
+    return [name for name, pattern in FEATURES.items() if re.search(pattern, query)]
+
+
 def graph_of(triples: Iterable[Triple]) -> Graph:
     graph = Graph()
     for triple in triples:
@@ -173,6 +201,6 @@ def graph_of(triples: Iterable[Triple]) -> Graph:
     return graph
 
 
-def answers(graph: Graph, query: str) -> Counter[tuple[str | None, ...]]:
+def answers(graph: Graph, query: Query) -> Counter[tuple[str | None, ...]]:
     """rdflib's bag; it leaves out solutions that bind nothing that is selected."""
     return Counter(tuple(None if term is None else str(term) for term in row) for row in graph.query(query))

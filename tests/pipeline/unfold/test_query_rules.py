@@ -50,7 +50,7 @@ def sql(name, query, **more):
 
 SPARQL = [
     sparql("topic", "SELECT ?item ?topic { ?item <by>/<in> ?topic }"),
-    sparql("once", "SELECT DISTINCT ?item ?topic { ?item <by>/<in> ?topic }"),
+    sparql("once", "SELECT DISTINCT ?item ?topic { ?item <by>? ?a . ?item <in>? ?b . ?item <by>/<in> ?topic }"),
     sparql("priced", "SELECT ?value ?weight ?start { ?start <price> ?weight ; <by> ?value }"),
     sparql(
         "dear",
