@@ -148,7 +148,7 @@ lint: setup ## ruff check, ruff format --check and mypy
 bench-mask: BENCHMARK = mask_trick
 bench-reading: BENCHMARK = reading
 bench-scoring: BENCHMARK = scoring
-bench-unfold: BENCHMARK = unfold
+bench-unfold: BENCHMARK = unfold --events 1000000 10000000 --rounds 3 1 --skew --stages
 bench-sync: BENCHMARK = sync_every
 bench-daily: BENCHMARK = daily
 bench-adapt: BENCHMARK = adaptation
@@ -157,7 +157,7 @@ bench-mask bench-reading bench-scoring bench-unfold bench-sync bench-daily bench
 bench-mask: ## Training step: all tasks against one task and against the naive form
 bench-reading: ## Shard reading: ours against raw pyarrow and stock petastorm
 bench-scoring: ## Bulk scoring: ours against a forward pass a task and predict_batch_udf
-bench-unfold: ## Unfold: ours against MLlib and DuckDB
+bench-unfold: ## Unfold: ours against MLlib and DuckDB, at two sizes, with skew, with Spark's own metrics
 bench-sync: ## Two ranks that agree every 1, 4 and 16 steps: quality and bytes
 bench-adapt: ## Adaptation of each of 68 segments: share of the training's time, what it changes
 bench-daily: ## Daily: one more day after 2, 10 and 30 days of history

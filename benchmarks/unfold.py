@@ -1,134 +1,45 @@
 """Unfolding events, side by side: ours, MLlib's CountVectorizer pipeline, DuckDB.
 
-    python -m benchmarks.unfold [--events 1000000] [--rounds 3]
+    python -m benchmarks.unfold [--events 1000000 10000000] [--rounds 3 1] [--skew] [--stages]
 
 All three read the same Parquet rows, turn six columns into the same concepts, drop those of fewer than 5 entities, and
 write one sparse vector an entity to Parquet. Ours is the whole stage: it also checks every row, keeps bad ones apart,
 counts a profile and writes the vocabulary. MLlib collects its vocabulary to the driver and leaves counts undamped.
+
+With several sizes the growth exponent between the first and the last is given: ln(seconds' ratio) / ln(events' ratio).
+--skew: ours at the first size where one entity, or one concept, has half of all events, beside the balanced case.
+--stages: Spark's own metrics of our last round at each size.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import shutil
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-import duckdb
-import yaml
-from pyspark.ml.feature import CountVectorizer
-from pyspark.sql import Column, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import SparkSession
 
-from pipeline.config import Config, load_config
-from pipeline.generations import current_generation
+from benchmarks import spark_stages
+from benchmarks.unfold_ways import SKEWS, Shape, configuration, duck, mllib, ours, write_events
 from pipeline.session import get_session
-from pipeline.tables import Tables
-from pipeline.unfold import run
 
-CUTOFF = "2026-01-28"
-MIN_ENTITIES = 5
-RULES = [
-    {"name": "item", "kind": "field", "column": "item"},
-    {"name": "category", "kind": "field", "column": "category"},
-    {"name": "tags", "kind": "multi", "column": "tags"},
-    {"name": "device", "kind": "field", "column": "device"},
-    {"name": "price", "kind": "number", "column": "price"},
-    {"name": "hour", "kind": "time", "part": "hour"},
-]
-Shape = tuple[int, int, int]
-"""Entities, concepts in all vectors together, size of the vocabulary: what all ways must agree on."""
+Seconds = dict[str, list[float]]
+"""Of each way in each round."""
 
 
-def write_events(folder: Path, events: int) -> None:
-    """Events of events / 20 users with long-tailed items, categories and tags; one file a core and more."""
-    uniform = "((hash(i * {0} + 5) % 1000003) / 1000003.0)"
-    duckdb.sql(f"""
-        COPY (SELECT
-            i % 4 AS part,
-            'u' || (hash(i * 7 + 1) % {max(events // 20, 1)})::BIGINT AS user,
-            TIMESTAMP '2026-01-01' + INTERVAL (hash(i * 3 + 2) % 2592000) SECOND AS time,
-            'item' || floor(pow({uniform.format(11)}, 2.5) * 20000)::INT AS item,
-            'cat' || floor(pow({uniform.format(13)}, 2) * 300)::INT AS category,
-            list_transform(range(1 + (hash(i * 5) % 4)::INT),
-                lambda j: 'tag' || floor(pow((hash(i * 17 + j) % 1000003) / 1000003.0, 2) * 2000)::INT) AS tags,
-            ['ios', 'android', 'web', 'tv'][1 + (hash(i * 19) % 4)::INT] AS device,
-            round(exp({uniform.format(23)} * 8), 2) AS price
-        FROM range({events}) t(i)) TO '{folder}' (FORMAT parquet, PARTITION_BY (part))""")
-
-
-def ours(config: Config, spark: SparkSession) -> Shape:
-    run(config)
-    tables = Tables(config, spark)
-    vectors = current_generation(Path(tables.path("concept_vectors")), "vectors", "unfold")
-    return shape_of(f"{vectors}/*.parquet", "len(concept_ids)", tables.read("vocabulary").count())
-
-
-def mllib(events: str, output: str, spark: SparkSession) -> Shape:
-    """CountVectorizer over each user's concepts."""
-
-    def named(rule: str, value: Column) -> Column:
-        return F.concat(F.lit(f"content.{rule}="), value)
-
-    price = F.concat(F.lit("2^"), F.rint(F.log2("price")).cast("int").cast("string"))
-    single = [named(name, F.col(name)) for name in ("item", "category", "device")] + [
-        named("price", price),
-        named("hour", F.hour("time").cast("string")),
-    ]
-    concepts = F.concat(F.array(*single), F.transform("tags", lambda tag: named("tags", tag)))
-    rows_df = spark.read.parquet(events).where(F.col("time") < F.lit(CUTOFF).cast("timestamp"))
-    users_df = rows_df.select("user", concepts.alias("concepts")).groupBy("user")
-    users_df = users_df.agg(F.flatten(F.collect_list("concepts")).alias("concepts")).persist()
-    vectorizer = CountVectorizer(inputCol="concepts", outputCol="vector", minDF=MIN_ENTITIES, vocabSize=2**30)
-    model = vectorizer.fit(users_df)
-    model.transform(users_df).select("user", "vector").write.mode("overwrite").parquet(output)
-    users_df.unpersist()
-    return shape_of(f"{output}/*.parquet", "len(vector.indices)", len(model.vocabulary))
-
-
-def duck(events: str, output: str) -> Shape:
-    connection = duckdb.connect()
-    connection.sql(f"SET threads = {os.cpu_count()}")
-    connection.sql(f"""
-        CREATE TEMP TABLE weights AS
-        WITH events AS (SELECT * FROM '{events}/*/*.parquet' WHERE time < TIMESTAMP '{CUTOFF}'),
-        concepts AS (
-            SELECT user, 'content.item=' || item AS concept FROM events
-            UNION ALL SELECT user, 'content.category=' || category FROM events
-            UNION ALL SELECT user, 'content.tags=' || unnest(tags) FROM events
-            UNION ALL SELECT user, 'content.device=' || device FROM events
-            UNION ALL SELECT user, 'content.price=2^' || round(log2(price))::INT FROM events
-            UNION ALL SELECT user, 'content.hour=' || hour(time) FROM events)
-        SELECT user, concept, count(*) AS weight FROM concepts GROUP BY ALL""")
-    connection.sql(f"""
-        CREATE TEMP TABLE vocabulary AS
-        SELECT concept, (row_number() OVER (ORDER BY entities DESC, concept) - 1)::INT AS id FROM
-            (SELECT concept, count(*) AS entities FROM weights GROUP BY concept HAVING count(*) >= {MIN_ENTITIES})""")
-    connection.sql(f"""
-        COPY (SELECT user, list_transform(entries, lambda x: x.id) AS ids,
-                     list_transform(entries, lambda x: x.weight) AS weights FROM
-              (SELECT user, list_sort(list({{id: id, weight: ln(1 + weight)::FLOAT}})) AS entries
-               FROM weights JOIN vocabulary USING (concept) GROUP BY user))
-        TO '{output}' (FORMAT parquet)""")
-    ((size,),) = connection.sql("SELECT count(*) FROM vocabulary").fetchall()
-    connection.close()
-    return shape_of(output, "len(ids)", size)
-
-
-def shape_of(files: str, length: str, vocabulary: int) -> Shape:
-    ((entities, weights),) = duckdb.sql(f"SELECT count(*), sum({length})::BIGINT FROM '{files}'").fetchall()
-    return (entities, weights, vocabulary)
-
-
-def measure(ways: dict[str, Callable[[], Shape]], rounds: int) -> tuple[dict[str, list[float]], Shape]:
-    """Seconds of each way in each round, after one to warm up; every round runs all of them, in turn."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+def measure(ways: dict[str, Callable[[], Shape]], rounds: int, warm_up: bool) -> tuple[Seconds, dict[str, Shape]]:
+    """Every round runs all ways, in turn. warm_up: after a round that does not count."""
+    seconds: Seconds = {name: [] for name in ways}
     shapes: dict[str, Shape] = {}
-    for round_number in range(rounds + 1):
+    for round_number in range(0 if warm_up else 1, rounds + 1):
         for name, way in ways.items():
             start = time.perf_counter()
             shapes[name] = way()
@@ -136,50 +47,90 @@ def measure(ways: dict[str, Callable[[], Shape]], rounds: int) -> tuple[dict[str
             sys.stderr.write(f"round {round_number} {name}: {taken:.1f} s\n")
             if round_number:
                 seconds[name].append(taken)
+    return seconds, shapes
+
+
+def side_by_side(folder: Path, events: int, rounds: int, warm_up: bool, stages: bool) -> Seconds:
+    """Ours, MLlib and DuckDB on the same rows, as a table."""
+    write_events(folder / "events", events)
+    config = configuration(folder, str(folder / "events"))
+    spark = get_session(config)
+    before = [-1]
+
+    def our_way() -> Shape:
+        before[0] = spark_stages.last_stage(spark)
+        shape = ours(config, spark)
+        metrics.update(spark_stages.metrics_since(spark, before[0]))
+        return shape
+
+    metrics: dict[str, list[float]] = {}
+    ways: dict[str, Callable[[], Shape]] = {
+        "ours": our_way,
+        "MLlib": lambda: mllib(str(folder / "events"), str(folder / "mllib"), spark),
+        "DuckDB": lambda: duck(str(folder / "events"), str(folder / "duck.parquet")),
+    }
+    seconds, shapes = measure(ways, rounds, warm_up)
     if len(set(shapes.values())) != 1:
         raise AssertionError(f"the ways do not agree on entities, concepts and vocabulary: {shapes}")
-    return seconds, shapes["ours"]
-
-
-def configuration(folder: Path, events: str) -> Config:
-    source = {"name": "content", "path": events, "entity": "user", "time": "time", "rules": RULES}
-    source["timezone"] = "UTC"  # DuckDB writes times without a zone
-    content = {
-        "run": {"name": "benchmark", "workdir": str(folder / "work")},
-        "spark": {"master": f"local[{os.cpu_count()}]", "tables": "parquet"},
-        "sources": [source],
-        "unfold": {"cutoff": CUTOFF, "vocabulary": {"min_entities": MIN_ENTITIES}},
-    }
-    (folder / "config.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    return load_config([folder / "config.yaml"])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        events = str(folder / "events")
-        write_events(folder / "events", options.events)
-        config = configuration(folder, events)
-        spark = get_session(config)
-        ways: dict[str, Callable[[], Shape]] = {
-            "ours": lambda: ours(config, spark),
-            "MLlib": lambda: mllib(events, str(folder / "mllib"), spark),
-            "DuckDB": lambda: duck(events, str(folder / "duck.parquet")),
-        }
-        seconds, shape = measure(ways, options.rounds)
-        spark.stop()
+    entities, weights, concepts = shapes["ours"]
     sys.stdout.write(
-        f"{options.events:,} events, {shape[0]:,} entities, {shape[1]:,} weights, {shape[2]:,} concepts; "
-        f"medians of {options.rounds} rounds; {os.cpu_count()} cores\n\n"
-        "| way | seconds | its time / ours |\n|---|---|---|\n"
+        f"\n{events:,} events, {entities:,} entities, {weights:,} weights, {concepts:,} concepts; "
+        f"medians of {rounds} rounds; {os.cpu_count()} cores\n\n"
+        "| way | seconds | its time / ours |\n|---|---:|---:|\n"
     )
     for name, of_way in seconds.items():
         ratio = statistics.median(other / mine for mine, other in zip(seconds["ours"], of_way, strict=True))
         sys.stdout.write(f"| {name} | {statistics.median(of_way):.1f} | {ratio:.2f} |\n")
+    if stages:
+        sys.stdout.write("\n" + spark_stages.table(metrics))
+    return seconds
+
+
+def skewed(folder: Path, events: int, rounds: int, spark: SparkSession) -> None:
+    """Ours on even and on skewed events, in turn, as a table."""
+    ways: dict[str, Callable[[], Shape]] = {}
+    for skew in SKEWS:
+        own = folder / (skew or "balanced")
+        write_events(own / "events", events, skew)
+        config = configuration(own, str(own / "events"))
+        ways[skew] = partial(ours, config, spark)
+    seconds, _ = measure(ways, rounds, warm_up=True)
+    sys.stdout.write(f"\n{events:,} events, ours\n\n| case | seconds | its time / balanced |\n|---|---:|---:|\n")
+    for skew, of_case in seconds.items():
+        ratio = statistics.median(mine / other for mine, other in zip(of_case, seconds[""], strict=True))
+        sys.stdout.write(f"| {SKEWS[skew]} | {statistics.median(of_case):.1f} | {ratio:.2f} |\n")
+
+
+def growth(sizes: Sequence[int], seconds: Sequence[Seconds]) -> None:
+    """The exponent of time by events, of each way."""
+    sys.stdout.write("\n| way | growth exponent |\n|---|---:|\n")
+    for name in seconds[0]:
+        times = [statistics.median(of_size[name]) for of_size in (seconds[0], seconds[-1])]
+        exponent = math.log(times[1] / times[0]) / math.log(sizes[-1] / sizes[0])
+        sys.stdout.write(f"| {name} | {exponent:.2f} |\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--events", type=int, nargs="+", default=[1_000_000])
+    parser.add_argument("--rounds", type=int, nargs="+", default=[3], help="for each size; the last one for the rest")
+    parser.add_argument("--skew", action="store_true", help="ours at the first size with skewed events too")
+    parser.add_argument("--stages", action="store_true", help="Spark's own metrics of our last round")
+    options = parser.parse_args()
+    seconds = []
+    with tempfile.TemporaryDirectory() as scratch:
+        spark = get_session(configuration(Path(scratch), scratch))
+        for place, events in enumerate(options.events):
+            rounds = options.rounds[min(place, len(options.rounds) - 1)]
+            folder = Path(scratch) / str(events)
+            folder.mkdir()
+            seconds.append(side_by_side(folder, events, rounds, warm_up=place == 0, stages=options.stages))
+            shutil.rmtree(folder)
+        if options.skew:
+            skewed(Path(scratch), options.events[0], options.rounds[0], spark)
+        spark.stop()
+    if len(seconds) > 1:
+        growth(options.events, seconds)
 
 
 if __name__ == "__main__":

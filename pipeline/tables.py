@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
 
 from pipeline.config import Config
 from pipeline.config.names import identifier, sql_name
@@ -28,6 +29,8 @@ class Tables:
         self._spark = spark
         self._root = Layout.of(config).tables
         self._together: set[str] = set()
+        self._schemas: dict[str, StructType] = {}
+        """Of the Parquet tables that this object wrote: to read a table's schema takes Spark a job."""
 
     def path(self, name: str) -> str:
         """The folder of a table. Raises ValueError for an unsafe name."""
@@ -56,7 +59,8 @@ class Tables:
             )
         if self._format == "delta":
             return self._spark.read.format("delta").load(self.path(name))
-        return self._spark.read.parquet(str(current_generation(self._root / name, f"table {name}", stage).absolute()))
+        reader = self._spark.read.schema(self._schemas[name]) if name in self._schemas else self._spark.read
+        return reader.parquet(str(current_generation(self._root / name, f"table {name}", stage).absolute()))
 
     def replace(self, name: str, rows_df: DataFrame) -> None:
         """Write a table whole, in place of what stood there. Raises UserError where the place cannot be written."""
@@ -67,6 +71,7 @@ class Tables:
         else:
             with new_generation(self._root / identifier(name), "table") as folder:
                 rows_df.write.mode("overwrite").parquet(str(folder.absolute()))
+            self._schemas[name] = rows_df.schema
 
     @contextmanager
     def together(self, *names: str) -> Iterator[None]:

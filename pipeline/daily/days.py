@@ -153,7 +153,7 @@ def _profiles(config: Config, files: Files) -> dict[str, Profile]:
             "feature_rows": sum(count for day, count in days.items() if start <= day < cutoff),
             "first": min((row["first"] for row in rows), default=None),
             "last": max((row["last"] for row in rows), default=None),
-            "excess_rows": 0,
+            "crowded": [],
             "rows_by_day": dict(sorted(days.items())),
             "quarantined": {row["reason"]: row["count"] for row in bad if row["source"] == source.name},
         }

@@ -77,10 +77,10 @@ def within(field: Field, unfold: Unfold, values: Column) -> Column:
 
 
 def key_of(field: Column, value: Column, seed: int) -> Column:
-    """The key of a concept; NO_KEY for null. Two concepts may share one: vocabulary.py sees that, and the stage
-    takes another seed."""
-    key = F.xxhash64(field.cast("int"), value, F.lit(seed))
-    return F.when(value.isNull(), F.lit(NO_KEY).cast("long")).when(key == NO_KEY, 1).otherwise(key)
+    """The key of a concept, an odd number; NO_KEY for null. Two concepts may share one: vocabulary.py sees that, and
+    the stage takes another seed."""
+    key = F.xxhash64(field.cast("int"), value, F.lit(seed)).bitwiseOR(F.lit(1).cast("long"))
+    return F.when(value.isNull(), F.lit(NO_KEY).cast("long")).otherwise(key)
 
 
 def masks_of(fields: Sequence[Field], mark: dict[int, Column]) -> list[Column]:

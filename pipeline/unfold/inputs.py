@@ -20,7 +20,7 @@ from pipeline.unfold.profile import Profile, check_windows, profile_rows
 from pipeline.unfold.spans import feature_spans
 from pipeline.unfold.sql_rules import has_sql, sql_rows
 from pipeline.unfold.triples import read_triples
-from pipeline.unfold.unite import Associations, unite
+from pipeline.unfold.unite import Associations, Load, unite
 
 Keep = Callable[[DataFrame], DataFrame]
 """Caches a DataFrame until the stage ends."""
@@ -46,7 +46,7 @@ class SourceInputs:
         self._fields = fields_of(config.sources)
         self._rows: dict[str, DataFrame] = {}
         self._triples_df: DataFrame | None = None
-        self._excess_rows = 0
+        self._load = Load(events=0, crowded=frozenset())
         self.facts: dict[str, Any] = {}
 
     def read(self, keep: Keep) -> dict[str, Profile]:
@@ -67,7 +67,11 @@ class SourceInputs:
         self._unite(0, lambda rows_df: rows_df)  # checks every rule
         profiles = {source.name: profile_rows(marked[source.name], source, config) for source in config.sources}
         check_windows(config, profiles)
-        self._excess_rows = sum(profiles[name]["excess_rows"] for name in self._rows if name in profiles)
+        read = [profiles[name] for name in self._rows if name in profiles]
+        self._load = Load(
+            events=sum(profile["feature_rows"] for profile in read),
+            crowded=frozenset(bucket for profile in read for bucket in profile["crowded"]),
+        )
         self._profile_values(profiles)
         bad_dfs += [bad_rows(marked[one.name], one) for one in config.sources if profiles[one.name]["quarantined"]]
         replace_quarantine(config, bad_dfs)
@@ -85,7 +89,7 @@ class SourceInputs:
                     profiles[source.name] |= profile_values(self._rows[source.name], source, unfold, spans)
 
     def _unite(self, seed: int, keep: Keep) -> Associations:
-        return unite(self._config, self._rows, self._triples_df, self._fields, self._excess_rows, seed, keep)
+        return unite(self._config, self._rows, self._triples_df, self._fields, self._load, seed, keep)
 
 
 def replace_quarantine(config: Config, bad_dfs: Sequence[DataFrame]) -> None:

@@ -19,21 +19,22 @@ logger = logging.getLogger(__name__)
 
 Profile = dict[str, Any]
 _BUCKETS = 64  # of entities, by hash
+_MOST_ROWS = 200_000
+"""Events of one entity (some tens of MB as keys)."""
 
 
 def profile_rows(marked_df: DataFrame, source: Source, config: Config) -> Profile:
     """Rows by day and by defect, the first and last event and the rows in the windows, in one pass.
 
-    `excess_rows`: by how many rows in the window the fullest of 64 buckets of entities is above the mean: about as
-    many as the entity with the most has, if these are very many.
+    `crowded`: which of 64 buckets of entities (`bucket_of`) have so many more rows in the window than the mean that an
+    entity with very many may be among them.
     """
     time = F.col("_time")
     in_window = F.lit(True) if source.time is None else time < F.lit(config.unfold.cutoff).cast("timestamp")
     if source.time is not None and config.unfold.start is not None:
         in_window &= time >= F.lit(config.unfold.start).cast("timestamp")
     day = F.when(F.col(DEFECT).isNull(), F.to_date(time))
-    bucket = F.pmod(F.xxhash64("_entity"), F.lit(_BUCKETS)).cast("int")
-    grouped_df = marked_df.groupBy(F.col(DEFECT).alias("defect"), day.alias("day"), bucket.alias("bucket")).agg(
+    grouped_df = marked_df.groupBy(F.col(DEFECT).alias("defect"), day.alias("day"), bucket_of().alias("bucket")).agg(
         F.count("*").alias("rows"),
         F.sum(in_window.cast("long")).alias("features"),
         F.min(time).alias("first"),
@@ -60,10 +61,15 @@ def profile_rows(marked_df: DataFrame, source: Source, config: Config) -> Profil
         "feature_rows": sum(row["features"] for row in good),
         "first": min((row["first"] for row in good if row["first"]), default=None),
         "last": max((row["last"] for row in good if row["last"]), default=None),
-        "excess_rows": max(buckets) - sum(buckets) // _BUCKETS,
+        "crowded": [n for n, rows in enumerate(buckets) if rows - sum(buckets) // _BUCKETS > _MOST_ROWS],
         "rows_by_day": dict(sorted(days.items())),
         "quarantined": bad,
     }
+
+
+def bucket_of() -> Column:
+    """int: the bucket that a row's entity is in."""
+    return F.pmod(F.xxhash64("_entity"), F.lit(_BUCKETS)).cast("int")
 
 
 def check_windows(config: Config, profiles: Mapping[str, Profile]) -> None:

@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 HASHED = "hashed_concepts"
 """Table of a hashed vocabulary: every concept with its id, concepts that share one too."""
 _SEEDS = 3
-"""So many times a vocabulary is tried: of 100 million concepts two share a 64-bit key with probability 0.0003."""
+"""So many times a vocabulary is tried: of 100 million concepts two share a key with probability 0.0005."""
 
 
 def run(config: Config) -> None:
@@ -64,6 +64,7 @@ def run_on(config: Config, inputs: Inputs) -> None:
         with settings_for(get_session(config)), shared_tables():
             stage.run()
     finally:
+        stage.describe("")
         stage.release()
 
 
@@ -73,7 +74,8 @@ class _Stage:
     def __init__(self, config: Config, inputs: Inputs) -> None:
         self._config = config
         self._inputs = inputs
-        self._tables = Tables(config, get_session(config))
+        self._session = get_session(config)
+        self._tables = Tables(config, self._session)
         self._fields: list[Field] = fields_of(config.sources)
         self._facts: dict[str, Any] = {"timings": {}}
         self._layout = Layout.of(config)
@@ -84,6 +86,7 @@ class _Stage:
         self._clock = self._started = time.monotonic()
 
     def run(self) -> None:
+        self.describe("checks, counts of rows")
         self._facts["sources"] = self._inputs.read(self._keep)
         self._facts |= self._inputs.facts
         self._tick("checks")
@@ -91,11 +94,13 @@ class _Stage:
         size = sum(one["kept"] for one in self._facts["concepts"].values())
         self._check_size(size)
         with self._tables.together("vocabulary", "concept_vectors"):
+            self.describe("vocabulary")
             numbered_df, size = self._number(associations.pairs_df, named_df, size)
             self._tick("vocabulary")
             if self._config.unfold.transform == "tfidf":
                 numbered_df = with_idf(numbered_df, self._support(associations.masks_df))
             fault_point("unfold:before-vectors")
+            self.describe("vectors")
             # A hashed vocabulary adds up weights that share an id, perhaps beyond 2^31.
             counts = associations.counts and self._config.unfold.vocabulary.kind == "exact"
             if shapes(self._config):
@@ -105,6 +110,7 @@ class _Stage:
             self._tables.replace("concept_vectors", vectors_df)
             fault_point("unfold:after-vectors")
         self._tick("vectors")
+        self.describe("counts of entities")
         self._profile(associations.masks_df)
         self._tick("profile")
         self._facts["seconds"] = round(time.monotonic() - self._started, 1)
@@ -114,6 +120,10 @@ class _Stage:
             *(self._facts[name] for name in ("entities", "vocabulary_size", "concepts_per_entity", "seconds")),
         )
 
+    def describe(self, work: str) -> None:
+        """What Spark's stages are called from here on."""
+        self._session.sparkContext.setJobDescription(f"unfold: {work}" if work else "")
+
     def release(self) -> None:
         while self._cached:
             self._cached.pop().unpersist()
@@ -122,12 +132,14 @@ class _Stage:
         """What entities have, by key; and all concepts by name, of which no two have one key."""
         for seed in range(_SEEDS):
             self._seed = seed
+            self.describe("associations")
             associations = self._inputs.associate(seed, self._keep)
             counted_df = self._keep(count_concepts(associations.pairs_df))
             exploded_df, seen = associations.exploded_df, self._sightings(associations.exploded_df)
             named_df = self._keep(named_concepts(counted_df, exploded_df, self._fields, seed, seen))
             keys = counted_df.count()
             self._tick("associations")
+            self.describe("names")
             self._bounds = self._bounds_of(associations.masks_df)
             self._facts["concepts"] = concepts_by_field(named_df, self._bounds)
             try:
@@ -136,6 +148,7 @@ class _Stage:
                 logger.warning("keys of seed %d: %s; another seed is taken", seed, error)
                 self.release()
             else:
+                self._tick("names")
                 self._drift(named_df)
                 return associations, named_df.select("concept", "field", "entities")
         raise RuntimeError(f"concepts share keys for each of {_SEEDS} seeds")

@@ -12,16 +12,26 @@ from pyspark.sql import functions as F
 
 from pipeline.config import Config
 from pipeline.unfold.associations import DAY, exploded, masks_by_entity, weighed_pairs
-from pipeline.unfold.counts import countable, counted_pairs, is_even, keys_by_entity
+from pipeline.unfold.counts import countable, counted_pairs, keys_by_entity, partitions_for
 from pipeline.unfold.fields import Field
+from pipeline.unfold.profile import bucket_of
 from pipeline.unfold.sql_rules import as_field, name_of
 
 _SETTINGS = {
-    # Lists are collected from sorted rows: what a task holds is one entity's, however many entities it has.
-    "spark.sql.execution.useObjectHashAggregateExec": "false",
+    # So many entities' lists are collected at once in a task; those of more from sorted rows, one after the other.
+    "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "8192",
     # An entity's row is long.
     "spark.sql.inMemoryColumnarStorage.batchSize": "1000",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """events: rows in the window of all sources; crowded: buckets of entities, one of which may have very many
+    (profile.py)."""
+
+    events: int
+    crowded: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,17 +52,18 @@ def unite(
     rows: dict[str, DataFrame],
     triples_df: DataFrame | None,
     fields: Sequence[Field],
-    excess_rows: int,
+    load: Load,
     seed: int,
     keep: Callable[[DataFrame], DataFrame],
 ) -> Associations:
-    """rows: of each source with rules, and of each sql rule (sql_rules.py); excess_rows: see profile.py;
-    seed: of the keys; `keep` caches a DataFrame."""
+    """rows: of each source with rules, and of each sql rule (sql_rules.py); seed: of the keys; `keep` caches a
+    DataFrame."""
     unfold = config.unfold
-    counted = [field for field in fields if countable(field) and is_even(excess_rows)]
+    counted = [field for field in fields if countable(field)]
     weighed = [field for field in fields if field not in counted]
+    crowded = F.lit(False) if not load.crowded else bucket_of().isin(sorted(load.crowded))
 
-    def explode(some: Sequence[Field], days: bool = False) -> DataFrame:
+    def explode(some: Sequence[Field], rows: dict[str, DataFrame] = rows, days: bool = False) -> DataFrame:
         plain = [field for field in some if field.rule.kind != "sql"]
         own = {name: [field for field in plain if field.source.name == name] for name in rows}
         parts = [exploded(rows[name], of[0].source, of, unfold, triples_df, days) for name, of in own.items() if of]
@@ -65,12 +76,19 @@ def unite(
     pairs_dfs, masks_dfs = [], []
     if counted:
         sources = {field.source.name for field in counted}
-        of_counted = {name: rows_df for name, rows_df in rows.items() if name in sources}
-        keys_df = keep(keys_by_entity(of_counted, fields, unfold, seed))
+        of_counted = {name: rows_df.where(~crowded) for name, rows_df in rows.items() if name in sources}
+        spark = next(iter(of_counted.values())).sparkSession
+        most = int(str(spark.conf.get("spark.sql.shuffle.partitions")))
+        partitions = partitions_for(load.events, len(counted), most)
+        keys_df = keep(keys_by_entity(of_counted, fields, unfold, seed, partitions))
         pairs_dfs.append(counted_pairs(keys_df))
-        masks_dfs.append(keys_df.drop("keys", "starts"))
-    if weighed:
-        weighed_df = keep(weighed_pairs(explode(weighed), weighed, seed))
+        masks_dfs.append(keys_df.drop("keys"))
+    to_weigh = [explode(weighed)] if weighed else []
+    if counted and load.crowded:
+        to_weigh.append(explode(counted, {name: rows_df.where(crowded) for name, rows_df in rows.items()}))
+        weighed = list(fields)
+    if to_weigh:
+        weighed_df = keep(weighed_pairs(reduce(DataFrame.unionByName, to_weigh), weighed, seed))
         pairs_dfs.append(weighed_df.drop("field"))
         masks_dfs.append(masks_by_entity(weighed_df, weighed, fields))
     return Associations(
@@ -79,7 +97,7 @@ def unite(
         exploded_df=explode(fields, days=True).select("field", "value", DAY)
         if unfold.profile.drift
         else explode(fields).select("field", "value"),
-        counts=not weighed,
+        counts=len(counted) == len(fields),
     )
 
 

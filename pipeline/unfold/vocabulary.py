@@ -35,8 +35,9 @@ def named_concepts(
 
     A key that two concepts share makes two rows: see `check_keys`. More columns are `aggregates` of a concept's rows.
     """
-    values_df = exploded_df.groupBy("field", "value").agg(*aggregates) if aggregates else exploded_df.distinct()
-    more = [name for name in values_df.columns if name not in exploded_df.columns]
+    # Something has to be aggregated for Spark to use its fast hash map.
+    values_df = exploded_df.groupBy("field", "value").agg(*(aggregates or [F.count("*").alias("_any")]))
+    more = [name for name in values_df.columns if name not in (*exploded_df.columns, "_any")]
     named_df = values_df.select(
         key_of(F.col("field"), F.col("value"), seed).alias("key"),
         _concept(fields).alias("concept"),

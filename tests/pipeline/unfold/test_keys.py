@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from pipeline.errors import UserError
 from pipeline.tables import Tables
-from pipeline.unfold import counts, fields, run, vocabulary
+from pipeline.unfold import counts, fields, profile, run, vocabulary
 from tests.pipeline.unfold.helpers import CUTOFF, SETTINGS, event_source, facts_of, write_json
 
 RULES = [
@@ -49,17 +49,21 @@ def tables_of(config, spark):
 
 
 def counted_facts(config):
-    return {name: fact for name, fact in facts_of(config).items() if name not in ("seconds", "timings")}
+    facts = {name: fact for name, fact in facts_of(config).items() if name not in ("seconds", "timings")}
+    for of_source in facts["sources"].values():
+        del of_source["crowded"]
+    return facts
 
 
 def test_entities_with_very_many_events_are_counted_to_the_same_tables(spark, make, monkeypatch):
     config = make()
     run(config)
     expected, facts = tables_of(config, spark), counted_facts(config)
-    monkeypatch.setattr(counts, "_MOST_ROWS", -1)
-    run(config)
-    assert tables_of(config, spark) == expected
-    assert counted_facts(config) == facts
+    for most in (-1, -1000):  # in buckets with more than the mean; all of them
+        monkeypatch.setattr(profile, "_MOST_ROWS", most)
+        run(config)
+        assert tables_of(config, spark) == expected
+        assert counted_facts(config) == facts
 
 
 def test_counts_beside_weights_stay_what_they_are(spark, make):
@@ -81,6 +85,21 @@ def test_an_entity_of_blanks_only_has_no_concept_of_them(spark, make):
     assert facts["entities"] == 8  # u0..u6 and only
     assert facts["sources"]["s"]["entities"] == 7
     assert facts["sources"]["p"]["entities"] == 2
+
+
+def test_runs_of_any_length_are_counted(quick):
+    lengths = [1, 2, 3, 4, 5, 31, 32, 33, 511, 512, 513, 8191, 8192, 8193, 20000, 1]
+    rows = [("all", [2 * n + 1 for n, length in enumerate(lengths) for _ in range(length)]), ("one", [7] * 600)]
+    pairs_df = counts.counted_pairs(quick.createDataFrame(rows, "entity_id string, keys array<bigint>"))
+    found = {(row["entity_id"], row["key"]): row["weight"] for row in pairs_df.collect()}
+    assert found == {("all", 2 * n + 1): length for n, length in enumerate(lengths)} | {("one", 7): 600}
+
+
+def test_entities_are_brought_together_in_more_partitions_where_there_is_more():
+    assert counts.partitions_for(0, 3, 4) == 1
+    assert counts.partitions_for(100_000, 3, 4) == 3
+    assert counts.partitions_for(500_000, 3, 4) == 4
+    assert counts.partitions_for(10_000_000, 3, 4) == 40
 
 
 @pytest.fixture
