@@ -32,6 +32,18 @@ class Counts:
     most: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnableTasks:
+    """The segments that can be learnt, in the order of their task ids; pairs_df: entity_id, split, pairs; rows: the
+    entities with a pair in each split."""
+
+    segments: Sequence[Segment]
+    counts: Sequence[Mapping[str, Counts]]
+    pairs_df: DataFrame
+    rows: Mapping[str, int]
+    left_out: Mapping[str, str]
+
+
 def with_pairs(entities_df: DataFrame, hits_dfs: Sequence[DataFrame], segments: Sequence[Segment]) -> DataFrame:
     """entity_id, split, pairs array<struct<task int, label float>> (ascending) of the entities that have any.
 
