@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+HASHED = "hashed_concepts"
+"""Table of a hashed vocabulary: concept_id, concept, field, entities of every concept, those that share an id too."""
 _WORD = 2**64
 
 

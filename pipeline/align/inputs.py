@@ -23,16 +23,19 @@ from pipeline.session import get_session
 from pipeline.sources import DEFECT, bad_rows, read_marked, read_source
 from pipeline.splits import SUPPORT, entities_with_split
 from pipeline.tables import Tables
+from pipeline.vocabulary import HASHED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """vectors_df: entity_id, concept_ids, concept_weights. vocabulary_df: the table `vocabulary`. entities_df:
-    entity_id, split. hits_dfs: entity_id, hits, of each source and label table. bad_df: source, reason, row, for
-    the quarantine; None where there is no way to have any."""
+    """vectors_df: entity_id, concept_ids, concept_weights. vocabulary_df: the table `vocabulary`. concepts_df:
+    concept_id, concept: what globs are matched with, every concept of an id that several share. entities_df: entity_id,
+    split. hits_dfs: entity_id, hits, of each source and label table. bad_df: source, reason, row, for the quarantine;
+    None where there is no way to have any."""
 
     vectors_df: DataFrame
     vocabulary_df: DataFrame
+    concepts_df: DataFrame
     entities_df: DataFrame
     hits_dfs: Sequence[DataFrame]
     bad_df: DataFrame | None
@@ -47,6 +50,7 @@ def read_inputs(config: Config) -> Inputs:
     tables = Tables(config, get_session(config))
     vectors_df = tables.read("concept_vectors", "the unfold")
     vocabulary_df = tables.read("vocabulary", "the unfold")
+    hashed = config.unfold.vocabulary.kind == "hashed"
     entities_df = entities_with_split(config, vectors_df)
     by_source, by_table = _segments_of(config)
     hits_dfs: list[DataFrame] = []
@@ -71,6 +75,7 @@ def read_inputs(config: Config) -> Inputs:
     return Inputs(
         vectors_df=vectors_df,
         vocabulary_df=vocabulary_df,
+        concepts_df=tables.read(HASHED, "the unfold") if hashed else vocabulary_df,
         entities_df=entities_df,
         hits_dfs=hits_dfs,
         bad_df=_union(bad_dfs),

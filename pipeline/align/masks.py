@@ -18,21 +18,25 @@ COLUMNS = ("task_id", "segment", "concept_id", "concept", "reason", "carriers", 
 _OWN, _FAMILY, _IMPLIES, _PART = 0, 1, 2, 3
 
 
-def glob_concepts(vocabulary_df: DataFrame, segments: Sequence[Segment]) -> DataFrame:
-    """task_id, concept_id, rank, reason, glob: the concepts that the globs `own` and `mask` of the segments match."""
+def glob_concepts(concepts_df: DataFrame, segments: Sequence[Segment]) -> DataFrame:
+    """task_id, concept_id, concept, rank, reason, glob: what the globs `own` and `mask` of the segments match.
+
+    concepts_df: concept_id, concept; in a hashed vocabulary several concepts have one id.
+    """
     wanted = [
         (task, glob, rank, "own" if rank == _OWN else f"family:{glob}")
         for task, segment in enumerate(segments)
         for rank, globs in ((_OWN, segment.own), (_FAMILY, segment.mask))
         for glob in globs
     ]
-    session = vocabulary_df.sparkSession
+    session = concepts_df.sparkSession
     wanted_df = session.createDataFrame(wanted, "task_id int, glob string, rank int, reason string")
     globs = sorted({glob for _, glob, _, _ in wanted})
     matches = F.array(*(F.when(F.col("concept").like(like_pattern(glob)), F.lit(glob)) for glob in globs))
     found = F.filter(matches.cast("array<string>"), lambda glob: glob.isNotNull())
-    matched_df = vocabulary_df.select("concept_id", F.explode(found).alias("glob"))
-    return matched_df.join(F.broadcast(wanted_df), "glob").select("task_id", "concept_id", "rank", "reason", "glob")
+    matched_df = concepts_df.select("concept_id", "concept", F.explode(found).alias("glob"))
+    columns = ("task_id", "concept_id", "concept", "rank", "reason", "glob")
+    return matched_df.join(F.broadcast(wanted_df), "glob").select(*columns)
 
 
 def like_pattern(glob: str) -> str:
@@ -48,7 +52,9 @@ def masks_table(
     segments: Sequence[Segment],
     parts: Sequence[tuple[int, int]] = (),
 ) -> DataFrame:
-    """The table `masks`, one row a (task, concept): own before family before implied.
+    """The table `masks`, one row a (task, concept id): own before family before implied.
+
+    An id that several concepts share is named for the one that a glob matched, else as in the vocabulary.
 
     parts: (composite task, a task it is made of); what implies a part is masked as `implies:PART`.
     """
@@ -56,6 +62,7 @@ def masks_table(
     nothing = {"carriers": "long", "purity": "double", "p_value": "double"}
     found_df = globs_df.drop("glob").withColumns({name: F.lit(None).cast(kind) for name, kind in nothing.items()})
     if implying_df is not None:
+        implying_df = implying_df.withColumn("concept", F.lit(None).cast("string"))
         implied_df = implying_df.withColumns({"rank": F.lit(_IMPLIES), "reason": F.lit("implies")})
         found_df = found_df.unionByName(implied_df)
         if parts:
@@ -64,12 +71,13 @@ def masks_table(
             inherited_df = implying_df.join(F.broadcast(parts_df), "task_id").drop("task_id")
             inherited_df = inherited_df.withColumnRenamed("composite", "task_id").withColumn("rank", F.lit(_PART))
             found_df = found_df.unionByName(inherited_df)
-    best = Window.partitionBy("task_id", "concept_id").orderBy("rank", "reason")
+    best = Window.partitionBy("task_id", "concept_id").orderBy("rank", "reason", "concept")
     best_df = found_df.withColumn("place", F.row_number().over(best)).where(F.col("place") == 1)
     names_df = session.createDataFrame([(i, one.name) for i, one in enumerate(segments)], "task_id int, segment string")
     return (
         best_df.join(F.broadcast(names_df), "task_id")
-        .join(vocabulary_df.select("concept_id", "concept"), "concept_id")
+        .join(vocabulary_df.select("concept_id", F.col("concept").alias("name")), "concept_id")
+        .withColumn("concept", F.coalesce("concept", "name"))
         .select(*COLUMNS)
     )
 

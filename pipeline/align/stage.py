@@ -44,7 +44,7 @@ def run(config: Config) -> None:
         tasks = _learnable(config, inputs, pairs_df)
         fault_point("align:after-labels")
         masked_segments = with_parts_globs(tasks.segments, {segment.name: segment for segment in config.segments})
-        globs_df = glob_concepts(inputs.vocabulary_df, masked_segments).persist(StorageLevel.DISK_ONLY)
+        globs_df = glob_concepts(inputs.concepts_df, masked_segments).persist(StorageLevel.DISK_ONLY)
         cached_dfs.append(globs_df)
         idle = warn_of_idle_globs(globs_df, masked_segments)
         vocabulary = vocabulary_facts(inputs.vocabulary_df)

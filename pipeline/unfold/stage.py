@@ -42,10 +42,9 @@ from pipeline.unfold.vocabulary import (
     ids_of,
     named_concepts,
 )
+from pipeline.vocabulary import HASHED
 
 logger = logging.getLogger(__name__)
-HASHED = "hashed_concepts"
-"""Table of a hashed vocabulary: every concept with its id, concepts that share one too."""
 _SEEDS = 3
 """So many times a vocabulary is tried: of 100 million concepts two share a key with probability 0.0005."""
 

@@ -160,6 +160,16 @@ def contents(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def test_globs_are_matched_with_every_concept_of_a_hashed_vocabulary(spark: SparkSession, world: Path) -> None:
+    config = make_config(world, world / "hashed", "unfold.vocabulary.kind=hashed")
+    with_unfolded_tables(config, spark, world)
+    with pytest.raises(UserError, match="no table hashed_concepts here; run the unfold stage first"):
+        read_inputs(config)
+    hidden_df = spark.createDataFrame([(3, "profile.age=18-24")], "concept_id int, concept string")
+    Tables(config, spark).replace("hashed_concepts", hidden_df)
+    assert read_inputs(config).concepts_df.collect() == [(3, "profile.age=18-24")]
+
+
 def test_a_split_may_come_with_the_data(spark: SparkSession, world: Path) -> None:
     by = {"source": "profile", "column": "part", "query": ["test"]}
     config = make_config(world, world / "by", align={"split": {"by": by}})

@@ -143,3 +143,14 @@ def test_every_masked_concept_carries_one_reason(spark: SparkSession, caplog: py
     with caplog.at_level(logging.WARNING):
         assert warn_of_idle_globs(globs_df, segments) == ["misspelt.*"]
     assert "misspelt.*" in caplog.text
+
+
+def test_a_shared_id_is_masked_whichever_of_its_concepts_a_glob_matches(spark: SparkSession) -> None:
+    hashed = [(0, "x.page=home", "x.page", 9), (0, "profile.age=18-24", "profile.age", 2), (1, "x.page=a", "x.page", 5)]
+    hashed_df = spark.createDataFrame(hashed, VOCABULARY)
+    vocabulary_df = hashed_df.where("entities > 2")  # an id is named for its most frequent concept
+    segments = [make_segment("young", own=["profile.age=18-24"], mask=["profile.*"])]
+    globs_df = glob_concepts(hashed_df, segments)
+    rows = masks_table(vocabulary_df, globs_df, None, segments).collect()
+    assert [(row["concept_id"], row["concept"], row["reason"]) for row in rows] == [(0, "profile.age=18-24", "own")]
+    assert not warn_of_idle_globs(globs_df, segments)

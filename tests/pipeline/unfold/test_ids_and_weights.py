@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import pytest
 
@@ -63,14 +64,19 @@ def test_ids_are_dense_over_many_partitions(spark, make):
 
 
 def test_hashed_ids_are_in_range_and_their_collisions_are_counted(spark, make):
-    config = make("unfold.vocabulary.kind=hashed", "unfold.vocabulary.bits=4", carriers={f"i{n}": 2 for n in range(40)})
+    config = make("unfold.vocabulary.kind=hashed", "unfold.vocabulary.bits=5", carriers={f"i{n}": 2 for n in range(40)})
     run(config)
     rows = vocabulary_of(config, spark)
-    assert [row[0] for row in rows] == list(range(16))
-    assert 0.9 < facts_of(config)["collision_rate"] <= 1
+    assert [row[0] for row in rows] == list(range(32))
+    concepts = Tables(config, spark).read("hashed_concepts").collect()
+    assert len(concepts) == 40
+    sharing = Counter(row["concept_id"] for row in concepts)
+    rate = sum(count for count in sharing.values() if count > 1) / 40
+    assert 0 < rate < 1
+    assert facts_of(config)["collision_rate"] == pytest.approx(rate)
     for row in Tables(config, spark).read("concept_vectors").collect():
         assert row.concept_ids == sorted(set(row.concept_ids))
-        assert set(row.concept_ids) <= set(range(16))
+        assert set(row.concept_ids) <= set(range(32))
         assert sum(row.concept_weights) == 40
 
 
