@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.sources import read_source
 from pipeline.unfold import run
-from tests.pipeline.unfold.helpers import CUTOFF, SETTINGS, event_source, facts_of, quarantined, write_json
+from tests.pipeline.unfold.helpers import CUTOFF, SETTINGS, event_source, facts_of, quarantined, unfolded, write_json
 
 RULES = [{"name": "item", "kind": "field", "column": "item"}]
 
@@ -70,6 +70,25 @@ def test_columns_without_a_zone_are_of_the_configured_one(spark, tmp_path, make_
     config = make_config(sources=[source | {"timezone": None}])
     with pytest.raises(UserError, match=f"source s: time at is {kind}, which names no time zone; set timezone: UTC"):
         read_source(config, config.sources[0])
+
+
+def test_ids_of_mixed_types_are_of_one_entity(quick, tmp_path, make_config):
+    kinds = {"string": "' 7 '", "bigint": "7", "double": "7.0", "decimal(9,2)": "7.00"}
+    sources = []
+    for name, (kind, value) in zip("abcd", kinds.items(), strict=True):
+        path = str(tmp_path / name)
+        quick.sql(f"SELECT cast({value} AS {kind}) AS user, '{name}' AS item").write.parquet(path)
+        sources.append({"name": name, "path": path, "entity": "user", "rules": RULES})
+    vectors = unfolded(make_config(*SETTINGS, sources=sources), quick)
+    assert vectors == {"7": {f"{name}.item={name}": 1 for name in "abcd"}}
+
+
+def test_ids_that_are_no_single_value_are_refused(quick, tmp_path, make_config):
+    path = str(tmp_path / "events")
+    quick.sql("SELECT array(7) AS user, 'a' AS item").write.parquet(path)
+    source = {"name": "s", "path": path, "entity": "user", "rules": RULES}
+    with pytest.raises(UserError, match=r"user is array<int>, not one value"):
+        run(make_config(*SETTINGS, sources=[source]))
 
 
 def test_a_zone_for_instants_is_refused(spark, tmp_path, make_config):

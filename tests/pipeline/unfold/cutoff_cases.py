@@ -26,6 +26,9 @@ _KINDS: dict[str, dict[str, Any]] = {
     "time": {"part": "weekday"},
     "recency": {},
     "path": {"column": "item", "path": "made_by/^made_by"},
+    "sparql": {"column": "item", "query": "SELECT ?start ?value { ?start <made_by>/^<made_by> ?value }"},
+    # How many rows there are stands in every value: one that should not be seen would change them all.
+    "sql": {"query": "SELECT user entity, concat(item, (SELECT count(*) FROM s)) value, _time time FROM s"},
 }
 _AGGREGATES: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -47,6 +50,8 @@ _FEW = [
     ("time", "max"),
     ("recency", "last"),
     ("path", "sum"),
+    ("sparql", "plain"),
+    ("sql", "binary"),
 ]
 _SPANS = [timedelta(milliseconds=1), timedelta(hours=5), timedelta(days=3), timedelta(days=40), timedelta(days=900)]
 

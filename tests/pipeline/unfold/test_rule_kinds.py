@@ -51,6 +51,10 @@ ROWS = [
     {"user": "ann", "at": "2026-02-25 13:30:00", **NOTHING, "page": "p1", "price": -3},
     {"user": "bob", "at": "2026-02-28 23:59:59", **NOTHING, "page": "p2", "price": 0},
     {"user": "nil", "at": "2026-02-28 23:00:00", **NOTHING, "page": " "},
+    {
+        **{"user": "void", "at": "2026-02-28 23:00:00", **NOTHING},
+        **{"device": {"os": None}, "tags": [None], "words": "", "scores": {"m": None}, "notes": {"k": None}},
+    },
     {"user": "late", "at": "2026-03-01 00:00:00", **NOTHING, "page": "p1"},
 ]
 TRIPLES = [
@@ -119,6 +123,12 @@ def of_rule(vector: dict[str, float], rule: str) -> dict[str, float]:
 )
 def test_a_rule_makes_these_concepts(vectors, entity, rule, expected):
     assert of_rule(vectors[entity], rule) == expected
+
+
+def test_nulls_in_every_column_and_within_them_make_no_concept(vectors):
+    of_the_time = {"s.hour=23": 1, "s.weekday=sat": 1, "s.month=2": 1, "s.recency=0": 1}
+    assert vectors["void"] == of_the_time
+    assert vectors["nil"] == of_the_time
 
 
 def test_decay_halves_the_weight_of_an_event_every_half_life(vectors):
