@@ -22,7 +22,7 @@ def metrics_since(spark: SparkSession, stage_id: int) -> dict[str, list[float]]:
         if stage.stageId() <= stage_id or str(stage.status()) != "COMPLETE":
             continue
         described = stage.description()
-        what = described.get() if described.isDefined() else "others"
+        what = (described.get() if described.isDefined() else "") or "others"
         values = (
             1,
             stage.executorCpuTime() / 1e9,

@@ -91,6 +91,7 @@ def skewed(folder: Path, events: int, rounds: int, spark: SparkSession) -> None:
     ways: dict[str, Callable[[], Shape]] = {}
     for skew in SKEWS:
         own = folder / (skew or "balanced")
+        own.mkdir()
         write_events(own / "events", events, skew)
         config = configuration(own, str(own / "events"))
         ways[skew] = partial(ours, config, spark)
