@@ -19,7 +19,7 @@ from pipeline.session import get_session
 from pipeline.sources import bad_rows, good_rows, read_marked
 from pipeline.sources.databases import check_databases
 from pipeline.tables import Tables
-from pipeline.unfold.associations import EXACT, exploded, masks_by_entity, weighed_pairs
+from pipeline.unfold.associations import DAY, EXACT, exploded, masks_by_entity, weighed_pairs
 from pipeline.unfold.fields import Field, fields_of
 from pipeline.unfold.inputs import Keep, replace_quarantine
 from pipeline.unfold.latest import is_reduced, reduced
@@ -62,7 +62,7 @@ class DayInputs:
             own = [field for field in self._fields if field.source == source]
             if own:
                 rows_df = good_rows(marked[source.name])
-                static_df = exploded(rows_df, source, own, config.unfold, self._triples_df)
+                static_df = exploded(rows_df, source, own, config.unfold, self._triples_df, days=True)
                 parts.append(static_df.withColumn("exact", F.col("weight").cast(EXACT)))
         self._exploded_df = reduce(DataFrame.unionByName, parts)
         bad = [bad_rows(marked[one.name], one) for one in static if profiles[one.name]["quarantined"]]
@@ -76,16 +76,18 @@ class DayInputs:
     def associate(self, seed: int, keep: Keep) -> Associations:
         assert self._exploded_df is not None  # read comes first
         weighed_df = keep(weighed_pairs(self._exploded_df, self._fields, seed))
+        days = [DAY] if self._config.unfold.profile.drift else []
         return Associations(
             pairs_df=weighed_df.drop("field"),
             masks_df=merged_masks([masks_by_entity(weighed_df, self._fields, self._fields)]),
-            exploded_df=self._exploded_df.select("field", "value"),
+            exploded_df=self._exploded_df.select("field", "value", *days),
             counts=all(field.kind in ("count", "binary") for field in self._fields),
+            rows_of="days of entities",
         )
 
 
 def _days_exploded(config: Config, days: Sequence[str], fields: Sequence[Field]) -> DataFrame:
-    """entity_id, field, weight, value, exact (see associations.weighed_pairs) of these days and fields."""
+    """entity_id, field, weight, value, exact (see associations.weighed_pairs) and `DAY` of these days and fields."""
     daily_df = Tables(config, get_session(config)).read(partials.TABLE, "the daily")
     rows_df = daily_df.where(is_any_day(F.col("day"), days))
     places = [part for name, own in _by_rule(fields).items() for part in (F.lit(name), _places(config, own))]
@@ -106,11 +108,13 @@ def _days_exploded(config: Config, days: Sequence[str], fields: Sequence[Field])
             aged = F.col("total").cast("double") * F.pow(F.lit(0.5), (ends - 1) / F.lit(field.rule.half_life))
             exact = F.when(F.col("field") == field.number, aged.cast(EXACT)).otherwise(exact)
     columns = [weight.alias("weight"), value.alias("value"), exact.alias("exact"), F.col("latest").alias("_time")]
+    columns.append(F.col("day").alias(DAY))
     each_df = rows_df.select("entity_id", "field", *columns)
     of_all = [field for field in fields if is_reduced(field)]
     if not of_all:
         return each_df.drop("_time")
     reduced_df = reduced(each_df.where(_is_any(of_all)), of_all).withColumn("exact", F.col("weight").cast(EXACT))
+    reduced_df = reduced_df.withColumn(DAY, F.lit(None).cast("date"))
     return each_df.where(~_is_any(of_all)).drop("_time").unionByName(reduced_df)
 
 

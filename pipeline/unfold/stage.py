@@ -148,7 +148,7 @@ class _Stage:
                 self.release()
             else:
                 self._tick("names")
-                self._drift(named_df)
+                self._drift(named_df, associations.rows_of)
                 return associations, named_df.select("concept", "field", "entities")
         raise RuntimeError(f"concepts share keys for each of {_SEEDS} seeds")
 
@@ -160,13 +160,15 @@ class _Stage:
         self._spans = feature_spans(self._config.unfold, [profile["rows_by_day"] for profile in profiles])
         return aggregates(self._spans, self._config.unfold.profile.periods)
 
-    def _drift(self, named_df: DataFrame) -> None:
-        """The summary `profile`, in place of that of the run before, which it is compared with."""
+    def _drift(self, named_df: DataFrame, rows_of: str) -> None:
+        """The summary `profile`, in place of that of the run before, which it is compared with if it counted alike."""
         facts = {}
         if self._spans is not None:
             last = summary.read(self._layout, PROFILE)
+            last = last if last.get("rows_of") == rows_of else {}
             settings = self._config.unfold.profile
             facts = data_profile(named_df, self._spans, self._bounds, settings, self._fields, last)
+            facts["rows_of"] = rows_of
         summary.write(self._layout, PROFILE, facts)
         self._tick("drift")
 

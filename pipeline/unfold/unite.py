@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
+from typing import Literal
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -37,14 +38,15 @@ class Load:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Associations:
     """pairs_df: entity_id, key, weight double; masks_df: entity_id and the masks (fields.py), one row an entity that
-    has an association; exploded_df: field, value of all rows (associations.py), and
-    their day where the profile is to have drift; counts: whether all weights are counts.
+    has an association; exploded_df: field, value of all rows (associations.py), and their day where the profile is to
+    have drift; counts: whether all weights are counts; rows_of: what rows of exploded_df stand for.
     """
 
     pairs_df: DataFrame
     masks_df: DataFrame
     exploded_df: DataFrame
     counts: bool
+    rows_of: Literal["events", "days of entities"] = "events"
 
 
 def unite(

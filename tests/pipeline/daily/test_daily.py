@@ -74,15 +74,32 @@ def days_of_last_run(config: Config) -> list[list[str]]:
     return [[day[-5:] for day in facts[name]] for name in ("days", "late")]
 
 
+def check_profile(profile: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    """Drift counts each value once an entity and day, in the days of the window."""
+    first = (datetime.fromisoformat(CUTOFF) - timedelta(days=30)).isoformat()
+    of_days = {(row["user"], row["at"][:10], row["item"]) for row in rows if (row["item"] or " ").strip()}
+    recent = {one for one in of_days if one[1] >= first[:10]}
+    assert profile["rows_of"] == "days of entities"
+    assert profile["drift"]["s.item.30d"]["rows"] == len(recent)
+    by_day = profile["concepts_by_day"]["s.item.30d"]
+    assert {day: counts["seen"] for day, counts in by_day.items()} == {
+        day: len({item for _, other, item in recent if other == day}) for day in sorted({one[1] for one in recent})
+    }
+    known = {name for name, one in profile["drift"].items() if one["psi"] is not None}
+    assert known >= {"s.item.30d", "s.tags_decay"}
+    assert known.isdisjoint({"s.latest", "s.recency", "profile.age"})
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(0)  # seven runs of the stage, however long they take
 def test_days_in_any_order_twice_killed_and_late_make_the_vectors_that_all_events_make(spark, tmp_path, monkeypatch):
     draw = random.Random(3)
     early = events(draw, range(-40, -20, 7), 30)
     write_events(tmp_path, "1", early)
-    write_events(tmp_path, "2", [*events(draw, range(-4, 0), 60), BAD])
+    middle = events(draw, range(-4, 0), 60)
+    write_events(tmp_path, "2", [*middle, BAD])
     write_events(tmp_path, "3", events(draw, range(0, 3), 20))
-    config = made(tmp_path, "days", transform="none")
+    config = made(tmp_path, "days", transform="none", profile={"drift": True})
     daily.run(config, "2026-02-27", "2026-02-28", vectors=False)
     assert days_of_last_run(config) == [["02-27", "02-28"], []]
     before = days_kept(config, spark)
@@ -95,6 +112,8 @@ def test_days_in_any_order_twice_killed_and_late_make_the_vectors_that_all_event
     write_events(tmp_path, "4", late)
     daily.run(config)
     assert days_of_last_run(config) == [["01-20", "01-27", "02-03", "02-25", "02-26", "02-27"], ["02-27"]]
+
+    check_profile(summary.read(Layout.of(config), "profile"), [*early, *middle, *late])
 
     at_once, whole = (made(tmp_path, name, transform="none") for name in ("at_once", "whole"))
     daily.run(at_once, vectors=False)
