@@ -124,6 +124,11 @@ cutoff-check: setup ## No feature sees its future: CASES=10000 generated entitie
 	@OMP_NUM_THREADS=1 CUTOFF_CASES=$(CASES) $(PYTHON) -m pytest -v --timeout=0 \
 	    tests/pipeline/unfold/test_cutoff.py tests/pipeline/unfold/test_examples.py -k "by_no_aggregate or cutoff_alone"
 
+.PHONY: vocabulary-check
+CONCEPTS ?= 5000000
+vocabulary-check: setup ## CONCEPTS=5000000: built and used with a driver of 1 GiB, checked against DuckDB
+	@$(PYTHON) -m tests.pipeline.unfold.vocabulary_check --concepts $(CONCEPTS)
+
 .PHONY: postgres-check
 postgres-check: setup ## A database over JDBC: against a PostgreSQL server started for the test
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -v -rs tests/pipeline/forms/test_postgres.py
