@@ -5,7 +5,7 @@
 The same vectors, model and Spark slots; each way ends in rows (entity, segment, score, decision) that go to Spark's
 noop sink, and all must give the same scores (checked on a sixteenth of the rows).
 
-    ours                 the stage's own mapInArrow: each distinct masked input once, rows built flat
+    ours                 the stage's own mapInArrow: each distinct masked input once, then a row a segment
     naive                the same mapInArrow, but a pass a task over the rows with the task's concepts taken out
     predict_batch_udf    pyspark.ml.functions: the model's one pass over arrays padded to one length, then explode
 
@@ -41,7 +41,8 @@ from models.registry import build_model
 from pipeline.config import load_config
 from pipeline.modelfolder import Architecture, ModelSpec, TaskSpec, load_model, write_model
 from pipeline.score.heads import Heads
-from pipeline.score.partition import SCHEMA, long_rows, partition_scorer, score_batch, to_batch
+from pipeline.score.partition import SCHEMA, partition_scorer, score_batch, scored_rows, to_batch
+from pipeline.score.rows import by_segment
 from pipeline.session import get_session
 
 CONFIGURATIONS = {"demo": "conf/models/metaaug_small.yaml", "paper": "conf/models/metaaug_paper.yaml"}
@@ -95,7 +96,7 @@ def naive_scorer(model_folder: str) -> Callable[[Iterable[pa.RecordBatch]], Iter
         heads = Heads.of(loaded.spec.tasks, loaded.spec.thresholds)
         for record_batch in batches:
             scores = naive_scores(loaded.model, heads, to_batch(record_batch))
-            yield long_rows(record_batch.column("entity_id"), np.arange(len(scores)), scores, heads)
+            yield scored_rows(record_batch.column("entity_id"), np.arange(len(scores)), scores, heads)
 
     return score_partition
 
@@ -128,7 +129,8 @@ def one_task(batch: Batch, masks: TaskMasks, task: int) -> Batch:
 
 
 def with_arrow(vectors_df: DataFrame, scorer: Any) -> DataFrame:
-    return vectors_df.mapInArrow(scorer, SCHEMA)
+    names = [f"segment_{task:02}" for task in range(TASKS)]
+    return by_segment(vectors_df.mapInArrow(scorer, SCHEMA), names)
 
 
 def with_predict_batch_udf(vectors_df: DataFrame, model_folder: str, longest: int) -> DataFrame:
@@ -210,7 +212,7 @@ def measure(ways: dict[str, Way], vectors_df: DataFrame, rounds: dict[str, int])
 
 
 def breakdown(model_folder: str, vectors: str, naive_rows: int) -> dict[str, float]:
-    """CPU microseconds a row on one thread: decoding, the model, scores, long rows; naive for comparison."""
+    """CPU microseconds a row on one thread: decoding, the model, scores, rows; naive for comparison."""
     loaded = load_model(model_folder)
     torch.set_num_threads(1)
     heads = Heads.of(loaded.spec.tasks, loaded.spec.thresholds)
@@ -229,7 +231,7 @@ def breakdown(model_folder: str, vectors: str, naive_rows: int) -> dict[str, flo
         "decode": lambda: to_batch(record_batch),
         "model": model_pass,
         "scores": lambda: heads.scores(logits),
-        "long rows": lambda: long_rows(record_batch.column("entity_id"), np.arange(rows), scores, heads),
+        "rows": lambda: scored_rows(record_batch.column("entity_id"), np.arange(rows), scores, heads),
         "all": lambda: score_batch(loaded.model, heads, record_batch),
     }
     microseconds = {name: 1e6 * _cpu(part) / rows for name, part in parts.items()}

@@ -1,4 +1,4 @@
-"""Arrow batches of concept vectors → Arrow batches of predictions, inside Spark's Python workers.
+"""Arrow batches of concept vectors → Arrow batches of scores, a row an entity, inside Spark's Python workers.
 
 Torch is imported when the first batch comes, not with the module: Spark's driver and idle workers do without it.
 A worker loads the model once, whatever the number of tasks it is given. Nothing here has a side effect, so a task
@@ -8,7 +8,6 @@ that Spark runs twice (a retry, speculation) leaves no trace of the first run.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,9 +22,10 @@ if TYPE_CHECKING:
 
     from models.batch import Batch
 
-SCHEMA = "entity_id string, segment string, score double, decision boolean"
+SCHEMA = "entity_id string, scores array<double>, decisions array<boolean>"
+"""A row an entity; arrays are [heads]. Rows of segments (rows.py) would be several times as much to send back."""
 _ARROW_SCHEMA = pa.schema(
-    [("entity_id", pa.string()), ("segment", pa.string()), ("score", pa.float64()), ("decision", pa.bool_())]
+    [("entity_id", pa.string()), ("scores", pa.list_(pa.float64())), ("decisions", pa.list_(pa.bool_()))]
 )
 _loaded: dict[str, tuple[nn.Module, Heads]] = {}
 """The worker's model by the folder of its generation, whose content never changes."""
@@ -53,7 +53,7 @@ def partition_scorer(model_folder: str) -> Callable[[Iterable[pa.RecordBatch]], 
 
 
 def score_batch(model: nn.Module, heads: Heads, record_batch: pa.RecordBatch) -> pa.RecordBatch:
-    """[rows] concept vectors → [rows · heads] predictions, the heads of an entity one after the other."""
+    """[rows] concept vectors → rows of SCHEMA, of the entities whose scores are all finite."""
     import torch
 
     batch = to_batch(record_batch)
@@ -62,7 +62,7 @@ def score_batch(model: nn.Module, heads: Heads, record_batch: pa.RecordBatch) ->
         logits = model(batch.with_all_tasks(tasks)).float().numpy()
     scores = heads.scores(logits.reshape(batch.rows, tasks, -1))
     finite = np.isfinite(scores).all(axis=1)
-    return long_rows(record_batch.column("entity_id"), np.flatnonzero(finite), scores, heads)
+    return scored_rows(record_batch.column("entity_id"), np.flatnonzero(finite), scores, heads)
 
 
 def to_batch(record_batch: pa.RecordBatch) -> Batch:
@@ -84,27 +84,21 @@ def to_batch(record_batch: pa.RecordBatch) -> Batch:
     )
 
 
-def long_rows(
+def scored_rows(
     entities: pa.StringArray, kept: NDArray[np.int64], scores: NDArray[np.float64], heads: Heads
 ) -> pa.RecordBatch:
     """The rows `kept` of scores [rows, heads] as rows of SCHEMA, built flat."""
     if len(kept) < len(scores):
-        scores = scores[kept]
+        scores, entities = scores[kept], entities.take(pa.array(kept))
     decisions, known = heads.decisions(scores)
-    count = len(heads.names)
+    unknown = None if known.all() else np.tile(~known, len(scores))
+    offsets = pa.array(np.arange(len(scores) + 1, dtype=np.int32) * len(heads.names))
     columns = [
-        entities.take(pa.array(np.repeat(kept, count))),
-        _segments(heads.names, len(kept)),
-        pa.array(scores.ravel()),
-        pa.array(decisions.ravel(), mask=None if known.all() else np.tile(~known, len(kept))),
+        entities,
+        pa.ListArray.from_arrays(offsets, pa.array(scores.ravel())),
+        pa.ListArray.from_arrays(offsets, pa.array(decisions.ravel(), mask=unknown)),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=_ARROW_SCHEMA)
-
-
-@lru_cache(maxsize=2)
-def _segments(names: tuple[str, ...], entities: int) -> pa.StringArray:
-    """[entities · heads] the column `segment`: the same for all batches of one size."""
-    return pa.array(names, pa.string()).take(pa.array(np.tile(np.arange(len(names)), entities)))
 
 
 def _flat(column: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:

@@ -20,8 +20,10 @@ from pipeline.generations import current_generation
 from pipeline.layout import Layout
 from pipeline.modelfolder import ModelSpec, check_vocabulary, load_model
 from pipeline.quarantine import Quarantine
+from pipeline.score.heads import Heads
 from pipeline.score.known import count_unknown, known_concepts
 from pipeline.score.partition import SCHEMA, partition_scorer
+from pipeline.score.rows import by_segment
 from pipeline.score.unscorable import REASON, with_unscorable_reason
 from pipeline.session import get_session
 from pipeline.tables import Tables
@@ -67,7 +69,7 @@ def run(config: Config) -> None:
         )
     run_date = _run_date(config)
     scored_at = datetime.now(UTC).replace(tzinfo=None)
-    predictions_df = _predictions(spark, config, good_df, str(folder)).select(
+    predictions_df = _predictions(spark, config, good_df, str(folder), spec).select(
         *("entity_id", "segment", "score", "decision"),
         F.lit(folder.name).alias("model_version"),
         F.lit(config.score.run_id).alias("run_id"),
@@ -113,7 +115,7 @@ def _run_date(config: Config) -> str:
     return config.score.run_date or (cutoff[:10] if cutoff else datetime.now(UTC).date().isoformat())
 
 
-def _predictions(spark: SparkSession, config: Config, vectors_df: DataFrame, folder: str) -> DataFrame:
+def _predictions(spark: SparkSession, config: Config, vectors_df: DataFrame, folder: str, spec: ModelSpec) -> DataFrame:
     """entity_id, segment, score, decision of every scorable row.
 
     Few partitions are spread over all slots, by a hash of the entity: a round-robin spread can lose rows when an
@@ -124,7 +126,8 @@ def _predictions(spark: SparkSession, config: Config, vectors_df: DataFrame, fol
     found = vectors_df.rdd.getNumPartitions()
     if found < wanted or (config.score.partitions and found != wanted):
         vectors_df = vectors_df.repartition(wanted, "entity_id")
-    return vectors_df.mapInArrow(partition_scorer(folder), SCHEMA)
+    scored_df = vectors_df.mapInArrow(partition_scorer(folder), SCHEMA)
+    return by_segment(scored_df, Heads.of(spec.tasks, spec.thresholds).names)
 
 
 def _reach(spark: SparkSession, written_df: DataFrame, spec: ModelSpec) -> DataFrame:

@@ -20,7 +20,7 @@ from pipeline.unfold.profile import Profile, check_windows, profile_rows
 from pipeline.unfold.spans import feature_spans
 from pipeline.unfold.sql_rules import has_sql, sql_rows
 from pipeline.unfold.triples import read_triples
-from pipeline.unfold.unite import Associations, Load, unite
+from pipeline.unfold.unite import Associations, Load, exploded_rows, unite
 
 Keep = Callable[[DataFrame], DataFrame]
 """Caches a DataFrame until the stage ends."""
@@ -46,6 +46,7 @@ class SourceInputs:
         self._fields = fields_of(config.sources)
         self._rows: dict[str, DataFrame] = {}
         self._triples_df: DataFrame | None = None
+        self._exploded_df: DataFrame | None = None
         self._load = Load(events=0, crowded=frozenset())
         self.facts: dict[str, Any] = {}
 
@@ -64,7 +65,8 @@ class SourceInputs:
         self._rows = {source.name: all_rows[source.name] for source in config.sources if source.rules}
         if has_sql(config):
             self._rows |= sql_rows(config, get_session(config), all_rows, self._triples_df)
-        self._unite(0, lambda rows_df: rows_df)  # checks every rule
+        days = config.unfold.profile.drift
+        self._exploded_df = exploded_rows(config, self._rows, self._triples_df, self._fields, days)  # checks every rule
         profiles = {source.name: profile_rows(marked[source.name], source, config) for source in config.sources}
         check_windows(config, profiles)
         read = [profiles[name] for name in self._rows if name in profiles]
@@ -78,7 +80,9 @@ class SourceInputs:
         return profiles
 
     def associate(self, seed: int, keep: Keep) -> Associations:
-        return self._unite(seed, keep)
+        assert self._exploded_df is not None  # read comes first
+        found = (self._rows, self._triples_df, self._fields, self._exploded_df, self._load)
+        return unite(self._config, *found, seed, keep)
 
     def _profile_values(self, profiles: dict[str, Profile]) -> None:
         unfold = self._config.unfold
@@ -87,9 +91,6 @@ class SourceInputs:
             for source in self._config.sources:
                 if source.rules:
                     profiles[source.name] |= profile_values(self._rows[source.name], source, unfold, spans)
-
-    def _unite(self, seed: int, keep: Keep) -> Associations:
-        return unite(self._config, self._rows, self._triples_df, self._fields, self._load, seed, keep)
 
 
 def replace_quarantine(config: Config, bad_dfs: Sequence[DataFrame]) -> None:

@@ -49,31 +49,42 @@ class Associations:
     rows_of: Literal["events", "days of entities"] = "events"
 
 
+def exploded_rows(
+    config: Config,
+    rows: dict[str, DataFrame],
+    triples_df: DataFrame | None,
+    fields: Sequence[Field],
+    days: bool = False,
+) -> DataFrame:
+    """entity_id, field, weight, value (associations.py) of the rows of each source with rules, and of each sql rule
+    (sql_rules.py). Raises UserError for a rule that cannot read its column."""
+    unfold = config.unfold
+    plain = [field for field in fields if field.rule.kind != "sql"]
+    own = {name: [field for field in plain if field.source.name == name] for name in rows}
+    parts = [exploded(rows[name], of[0].source, of, unfold, triples_df, days) for name, of in own.items() if of]
+    for field in fields:
+        if field.rule.kind == "sql":
+            one = as_field(field)
+            parts.append(exploded(rows[name_of(field.source, field.rule)], one.source, [one], unfold, None, days))
+    return reduce(DataFrame.unionByName, parts)
+
+
 def unite(
     config: Config,
     rows: dict[str, DataFrame],
     triples_df: DataFrame | None,
     fields: Sequence[Field],
+    exploded_df: DataFrame,
     load: Load,
     seed: int,
     keep: Callable[[DataFrame], DataFrame],
 ) -> Associations:
-    """rows: of each source with rules, and of each sql rule (sql_rules.py); seed: of the keys; `keep` caches a
+    """rows: as `exploded_rows` takes them; exploded_df: what it made of all fields; seed: of the keys; `keep` caches a
     DataFrame."""
     unfold = config.unfold
     counted = [field for field in fields if countable(field)]
     weighed = [field for field in fields if field not in counted]
     crowded = F.lit(False) if not load.crowded else bucket_of().isin(sorted(load.crowded))
-
-    def explode(some: Sequence[Field], rows: dict[str, DataFrame] = rows, days: bool = False) -> DataFrame:
-        plain = [field for field in some if field.rule.kind != "sql"]
-        own = {name: [field for field in plain if field.source.name == name] for name in rows}
-        parts = [exploded(rows[name], of[0].source, of, unfold, triples_df, days) for name, of in own.items() if of]
-        for field in some:
-            if field.rule.kind == "sql":
-                one = as_field(field)
-                parts.append(exploded(rows[name_of(field.source, field.rule)], one.source, [one], unfold, None, days))
-        return reduce(DataFrame.unionByName, parts)
 
     pairs_dfs, masks_dfs = [], []
     if counted:
@@ -85,9 +96,10 @@ def unite(
         keys_df = keep(keys_by_entity(of_counted, fields, unfold, seed, partitions))
         pairs_dfs.append(counted_pairs(keys_df))
         masks_dfs.append(keys_df.drop("keys"))
-    to_weigh = [explode(weighed)] if weighed else []
+    to_weigh = [exploded_rows(config, rows, triples_df, weighed)] if weighed else []
     if counted and load.crowded:
-        to_weigh.append(explode(counted, {name: rows_df.where(crowded) for name, rows_df in rows.items()}))
+        of_crowded = {name: rows_df.where(crowded) for name, rows_df in rows.items()}
+        to_weigh.append(exploded_rows(config, of_crowded, triples_df, counted))
         weighed = list(fields)
     if to_weigh:
         weighed_df = keep(weighed_pairs(reduce(DataFrame.unionByName, to_weigh), weighed, seed))
@@ -96,9 +108,7 @@ def unite(
     return Associations(
         pairs_df=reduce(DataFrame.unionByName, pairs_dfs),
         masks_df=merged_masks(masks_dfs),
-        exploded_df=explode(fields, days=True).select("field", "value", DAY)
-        if unfold.profile.drift
-        else explode(fields).select("field", "value"),
+        exploded_df=exploded_df.select("field", "value", *([DAY] if DAY in exploded_df.columns else [])),
         counts=len(counted) == len(fields),
     )
 

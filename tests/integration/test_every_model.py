@@ -80,14 +80,14 @@ def test_trains_resumes_and_scores(case: str, tmp_path: Path, monkeypatch: pytes
         names=["entity_id", "concept_ids", "concept_weights"],
     )
     heads = Heads.of(found.spec.tasks, found.spec.thresholds)
-    rows = score_batch(found.model, heads, vectors).to_pandas()
-    assert len(rows) == 3 * len(heads.names)
-    assert np.isfinite(rows["score"]).all()
-    probabilities = rows[rows["segment"] != "spend"]["score"]
-    assert probabilities.between(0, 1).all()
-    assert rows[rows["segment"] == "spend"]["score"].mean() > 300  # in the label's own units
-    colours = rows[rows["segment"].str.startswith("colour=")].groupby("entity_id")["score"].sum()
-    assert colours.tolist() == pytest.approx([1, 1, 1])
+    rows = np.array(score_batch(found.model, heads, vectors).column("scores").to_pylist())
+    assert rows.shape == (3, len(heads.names))
+    assert np.isfinite(rows).all()
+    scores = dict(zip(heads.names, rows.T, strict=True))
+    assert scores.pop("spend").mean() > 300  # in the label's own units
+    assert all(0 <= score <= 1 for column in scores.values() for score in column)
+    colours = sum(column for name, column in scores.items() if name.startswith("colour="))
+    assert colours == pytest.approx([1, 1, 1])
 
 
 def test_two_ranks_train_every_model_as_one_process_does(tmp_path: Path) -> None:
