@@ -67,6 +67,12 @@ class ExpertMixture(MaskedModel):
         logits = self._some_pairs(given.x, given.tower_input, None, pairs, given.tasks)
         return logits if given.linear is None else logits + given.linear
 
+    def readout_inputs(self, given: TaskInputs) -> Tensor:
+        """[pairs, width]: what the towers read of the pairs of `task_inputs`: the experts as the gates weigh them."""
+        pairs = torch.arange(len(given.tasks), device=given.tasks.device)
+        gates = self.gates.of_pairs(given.x, pairs, TaskGroups(given.tasks, len(self.tasks)))
+        return (given.tower_input * gates.t().unsqueeze(2)).sum(0)
+
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits [pairs, outputs] and expert outputs [experts, rows + views, width]."""
         hits = self.find_pair_hits(batch)

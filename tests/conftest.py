@@ -27,8 +27,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """With pytest-xdist the files that need Spark run one after the other in one worker, with one session, while
-    another worker runs the rest: with that of tests/integration, which start processes of their own."""
+    """With pytest-xdist a worker has one Spark session; the files that need it are dealt in two lots, for two workers.
+    Those of tests/integration start processes of their own and are dealt one by one."""
     return _SparkTogether(config, log)
 
 
@@ -38,7 +38,9 @@ class _SparkTogether(LoadScopeScheduling):
         if path.startswith("tests/integration/"):
             return path
         text = (REPOSITORY / path).read_text(encoding="utf-8")
-        return "spark" if any(fixture in text for fixture in ("spark", "quick")) else path
+        if not any(fixture in text for fixture in ("spark", "quick")):
+            return path
+        return "spark: unfold" if path.startswith("tests/pipeline/unfold/") else "spark"
 
 
 DATABASE = """databases=[{name: any, entity: any, jdbc: {url: "jdbc:postgresql://127.0.0.1/any"},
@@ -56,11 +58,18 @@ def spark() -> Iterator[SparkSession]:
     session.stop()
 
 
+WITHOUT_GENERATED_CODE = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
+"""For a few rows: to compile a plan takes longer than to run it."""
+
+
 @contextmanager
 def without_generated_code(spark: SparkSession) -> Iterator[None]:
-    """For a few rows: to compile a plan takes longer than to run it."""
-    names = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-    names |= {"spark.sql.adaptive.enabled": "false", "spark.sql.shuffle.partitions": "1"}
+    """Settings for a few rows, while it lasts."""
+    names = WITHOUT_GENERATED_CODE | {"spark.sql.shuffle.partitions": "1"}
     before = {name: str(spark.conf.get(name)) for name in names}
     for name, value in names.items():
         spark.conf.set(name, value)

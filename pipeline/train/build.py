@@ -13,7 +13,8 @@ from torch import nn
 from models.ensemble import members_of
 from models.initial import field_vectors
 from models.masked import MaskedModel
-from models.registry import build_model, check_settings, setting_types
+from models.mixture import ExpertMixture
+from models.registry import MODELS, build_model, check_settings, setting_types
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.shards.dataset import ShardSet
@@ -71,6 +72,13 @@ def check_model(config: Config) -> None:
         if config.chains:
             raise UserError(
                 "train.linear_start: logistic fits every segment by itself and knows no chains: leave it out"
+            )
+    if config.train.readouts == "prior":
+        is_mixture = issubclass(MODELS[config.model.name], ExpertMixture)
+        if not is_mixture or config.model.settings.get("tower_hidden") != 0:
+            raise UserError(
+                "train.readouts: prior is for the linear towers of metaaug and mmoe: set model.settings.tower_hidden: "
+                "0, or train.readouts: trained"
             )
 
 

@@ -19,6 +19,7 @@ from pipeline.train.distribution import World, join_world
 from pipeline.train.finish import choose_thresholds, write_results
 from pipeline.train.loop import Loop, Watch
 from pipeline.train.objective import Objective
+from pipeline.train.readouts import refit_readouts
 from pipeline.train.space import TrainingSpace
 from pipeline.train.start import label_statistics
 
@@ -42,6 +43,8 @@ def train(config: Config, shards: ShardSet, world: World, watch: Watch | None = 
     if config.train.resume:
         _resume(loop, context)
     loop.run(watch)
+    if config.train.readouts == "prior":
+        refit_readouts(model, context)
     thresholds = choose_thresholds(model, objective, context)
     if world.is_first:
         write_results(model, loop, statistics, thresholds, context)

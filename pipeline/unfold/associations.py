@@ -108,7 +108,7 @@ def _explode_values(rows_df: DataFrame, fields: Sequence[Field], unfold: Unfold,
         )
         for field in fields
     ]
-    by_field_df = rows_df.select(F.col("_entity").alias("entity_id"), *more, F.inline(F.array(*each)))
+    by_field_df = _inlined(rows_df, each, *more)
     exploded_df = by_field_df.select("entity_id", *more, "field", "weight", F.explode("values").alias("value"))
     return _without_blanks(exploded_df, *more)
 
@@ -129,10 +129,20 @@ def _explode_entries(
         )
         for field in fields
     ]
-    by_field_df = rows_df.select(F.col("_entity").alias("entity_id"), *more, F.inline(F.array(*each)))
+    by_field_df = _inlined(rows_df, each, *more)
     exploded_df = by_field_df.select("entity_id", *more, "field", "event", F.inline("entries"))
     weight = F.col("event") * F.col("weight")
     return _without_blanks(exploded_df.select("entity_id", *more, "field", weight.alias("weight"), "value"), *more)
+
+
+def _inlined(rows_df: DataFrame, each: Sequence[Column], *more: str) -> DataFrame:
+    """entity_id, the columns `more` and those of the structs `each`: a row for each of these.
+
+    The array is the last column of what is inlined: Spark remembers by their places which columns it need not keep,
+    and of a generator over an expression it forgot to move these when it dropped a column before them.
+    """
+    arrays_df = rows_df.select(F.col("_entity").alias("entity_id"), *more, F.array(*each).alias("_each"))
+    return arrays_df.select("entity_id", *more, F.inline("_each"))
 
 
 def _values(rows_df: DataFrame, field: Field, unfold: Unfold) -> Column:

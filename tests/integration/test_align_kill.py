@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,7 +18,8 @@ from pipeline.faults import VARIABLE
 from pipeline.layout import Layout
 from pipeline.shards.dataset import open_shards
 from pipeline.tables import Tables
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, WITHOUT_GENERATED_CODE
+from tests.integration.attached import killed_at
 from tests.pipeline.align.world import sections_of, unfolded, write_world
 
 BEFORE_THE_SWITCH = [
@@ -31,6 +30,7 @@ BEFORE_THE_SWITCH = [
     "generation:before-pointer",
 ]
 AFTER_THE_SWITCH = ["align:after-shards", "align:before-summary"]
+WITH_ITS_JVM = "align:after-manifest"
 KILLED = -9
 
 
@@ -41,7 +41,7 @@ def contents(config: Config) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def killed_at(point: str, path: Path) -> int:
+def killed_with_its_jvm(point: str, path: Path) -> int:
     """Run the job in a process of its own that ends at a point; its exit status."""
     environment = {**os.environ, VARIABLE: point, "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-m", "jobs.align", "--config", str(path), "--set", "spark.master=local[1]"]
@@ -51,12 +51,13 @@ def killed_at(point: str, path: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(0)  # starts Spark seven times, however long that takes
-def test_killed_anywhere_the_last_good_shards_stand(spark: SparkSession, tmp_path: Path) -> None:
+@pytest.mark.timeout(0)  # starts Spark once more, however long that takes
+def test_killed_anywhere_the_last_good_shards_stand(quick: SparkSession, tmp_path: Path) -> None:
+    spark = quick
     write_world(tmp_path)
     sections = sections_of(tmp_path)
     sections["segments"] = [one for one in sections["segments"] if one["name"] in ("buyer", "level")]
-    sections["spark"] = {"tables": "parquet", "shuffle_partitions": 1}
+    sections["spark"] = {"tables": "parquet", "shuffle_partitions": 1, "settings": WITHOUT_GENERATED_CODE}
     sections["align"]["masks"] = {"implication": False}  # half of the work, and nothing of it is written before its end
 
     def configured(workdir: str, seed: int) -> tuple[Config, Path]:
@@ -77,22 +78,14 @@ def test_killed_anywhere_the_last_good_shards_stand(spark: SparkSession, tmp_pat
     run(config)
     good = contents(config)
     assert good != expected
-    shutil.copytree(tmp_path / "killed", tmp_path / "killed_too")
 
-    def kill_at(points: list[str], workdir: str) -> None:
-        config, path = configured(workdir, seed=2)
-        for point in points:
-            status = killed_at(point, path)
-            assert status == KILLED or point == "align:before-part"
-            assert contents(config) == (good if point in BEFORE_THE_SWITCH else expected), point
-
-    # Two at a time, in a folder each: most of it is waiting for a JVM. After the switch nothing is as before.
-    halves = [BEFORE_THE_SWITCH[::2] + AFTER_THE_SWITCH[:1], BEFORE_THE_SWITCH[1::2] + AFTER_THE_SWITCH[1:]]
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(kill_at, halves, ["killed", "killed_too"]))
-    for workdir in ("killed", "killed_too"):
-        config, _ = configured(workdir, seed=2)
-        run(config)
-        assert contents(config) == expected
-        left = sorted(entry.name for entry in Layout.of(config).shards.iterdir())
-        assert len(left) == 3, "CURRENT, its generation and the one before"
+    config, path = configured("killed", seed=2)
+    for point in [*BEFORE_THE_SWITCH, *AFTER_THE_SWITCH]:
+        own = point == WITH_ITS_JVM
+        status = killed_with_its_jvm(point, path) if own else killed_at(point, spark, "pipeline.align", path)
+        assert status == KILLED or point == "align:before-part"
+        assert contents(config) == (good if point in BEFORE_THE_SWITCH else expected), point
+    run(config)
+    assert contents(config) == expected
+    left = sorted(entry.name for entry in Layout.of(config).shards.iterdir())
+    assert len(left) == 3, "CURRENT, its generation and the one before"

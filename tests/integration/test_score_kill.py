@@ -20,14 +20,15 @@ from pipeline.layout import Layout
 from pipeline.modelfolder import load_model, write_model
 from pipeline.score import run
 from pipeline.tables import Tables
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, WITHOUT_GENERATED_CODE
+from tests.integration.attached import killed_at
 from tests.pipeline.score.world import SEGMENTS, build, vectors
 
 ENTITIES = 40
 KILLED = -signal.SIGKILL
 BEFORE_THE_COMMIT = [
     "score:before-predictions",
-    "score:in-task:1:0",  # in a Python worker of Spark, when another task has written its file
+    "score:in-task:1:0",  # in a Python worker of Spark; in a JVM of its own when another task has written its file
 ]
 AFTER_THE_COMMIT = ["score:after-predictions", "score:after-reach", "score:before-summary"]
 
@@ -47,11 +48,10 @@ def start(path: Path, point: str = "", master: str = "local[1]") -> subprocess.P
     )
 
 
-def killed_at(point: str, path: Path) -> int:
+def kill_with_its_jvm(point: str, path: Path) -> None:
     process = start(path, point)
     _, errors = process.communicate()
     assert process.returncode != 0, f"{point} was not reached: {errors}"
-    return process.returncode
 
 
 def kill_while_it_writes(path: Path, partition: Path) -> None:
@@ -88,7 +88,7 @@ def another_model(config: Config) -> str:
 def configured(tmp_path: Path) -> tuple[Config, Path]:
     sections = {
         "run": {"workdir": str(tmp_path / "work")},
-        "spark": {"shuffle_partitions": 1},
+        "spark": {"shuffle_partitions": 1, "settings": WITHOUT_GENERATED_CODE},
         "score": {"run_id": "daily", "run_date": "2026-03-01", "partitions": 2},
     }
     path = tmp_path / "config.yaml"
@@ -97,24 +97,26 @@ def configured(tmp_path: Path) -> tuple[Config, Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(0)  # starts Spark seven times, however long that takes
-def test_killed_anywhere_a_whole_run_stands(spark: SparkSession, configured: tuple[Config, Path]) -> None:
+@pytest.mark.timeout(0)  # starts Spark twice, however long that takes
+def test_killed_anywhere_a_whole_run_stands(quick: SparkSession, configured: tuple[Config, Path]) -> None:
+    spark = quick
     config, path = configured
     build(spark, config, vectors(ENTITIES))
-    killed_at("score:in-task:1:0", path)  # the very first run: no table to fall back on, and none half written
+    # The very first run: no table to fall back on, and none half written.
+    kill_with_its_jvm("score:in-task:1:0", path)
     run(config)
     good = version_of_whole_run(spark, config)
 
     better = another_model(config)
     for point in BEFORE_THE_COMMIT:
-        status = killed_at(point, path)
+        status = killed_at(point, spark, "pipeline.score", path)
         assert status == KILLED or point.startswith("score:in-task")
         assert version_of_whole_run(spark, config) == good, point
     partition = Layout.of(config).tables / "predictions" / "run_date=2026-03-01"
     kill_while_it_writes(path, partition)
     assert version_of_whole_run(spark, config) in (good, better)
     for point in AFTER_THE_COMMIT:
-        assert killed_at(point, path) == KILLED
+        assert killed_at(point, spark, "pipeline.score", path) == KILLED
         assert version_of_whole_run(spark, config) == better, point
 
     run(config)
@@ -126,11 +128,11 @@ def test_killed_anywhere_a_whole_run_stands(spark: SparkSession, configured: tup
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-def test_a_task_that_is_tried_again_doubles_nothing(spark: SparkSession, configured: tuple[Config, Path]) -> None:
+def test_a_task_that_is_tried_again_doubles_nothing(quick: SparkSession, configured: tuple[Config, Path]) -> None:
     config, path = configured
-    build(spark, config, vectors(ENTITIES))
+    build(quick, config, vectors(ENTITIES))
     process = start(path, "score:in-task:1:0", master="local[1,2]")  # two attempts a task; the first is killed
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     assert "scored 40 entities" in errors
-    version_of_whole_run(spark, config)
+    version_of_whole_run(quick, config)

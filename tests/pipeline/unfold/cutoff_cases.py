@@ -52,6 +52,7 @@ _FEW = [
     ("path", "sum"),
     ("sparql", "plain"),
     ("sql", "binary"),
+    ("sql", "last"),
 ]
 _SPANS = [timedelta(milliseconds=1), timedelta(hours=5), timedelta(days=3), timedelta(days=40), timedelta(days=900)]
 
