@@ -21,9 +21,9 @@ from pipeline.compare.statistics import Results
 from pipeline.compare.table import Comparison, ModelFacts, write_comparison
 from pipeline.config import Config
 from pipeline.errors import UserError
-from pipeline.evaluate.history_plots import read_log
 from pipeline.experiment_table import ORACLE, SegmentResult, read_results
 from pipeline.layout import Layout
+from pipeline.metricslog import read_log
 from pipeline.modelfolder import load_model
 from pipeline.runs import prepare_data, run_once
 from pipeline.shards.batches import scan_batches

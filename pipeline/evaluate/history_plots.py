@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib.dates as mdates
@@ -15,17 +13,6 @@ from pipeline.evaluate.results import MODEL
 from pipeline.evaluate.style import COLOURS, INK, QUIET, data_uri, figure, group_colour
 
 _MOST_FIELDS = 24
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of train_log.jsonl; a last line that a kill cut short is left out."""
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            lines.append(json.loads(text))
-        except ValueError:
-            continue
-    return lines
 
 
 def training_plot(log: Sequence[Mapping[str, Any]]) -> str | None:

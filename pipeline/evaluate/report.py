@@ -36,6 +36,7 @@ from pipeline.evaluate.segments_table import in_order, segments_table
 from pipeline.evaluate.selection import Selection
 from pipeline.evaluate.selection_plot import selection_plot
 from pipeline.layout import Layout
+from pipeline.metricslog import read_log
 from pipeline.modelfolder import LoadedModel
 
 THRESHOLD_FOR = {
@@ -138,7 +139,7 @@ def _plots(
         "gain": plots.gain_plot(results, baselines) if binary and baselines else None,
         "curves": plots.curves_plot(curves) if binary else None,
         "calibration": plots.calibration_plot(curves) if binary else None,
-        "training": history_plots.training_plot(history_plots.read_log(layout.train_log)),
+        "training": history_plots.training_plot(read_log(layout.train_log)),
         "events": history_plots.events_plot(summaries["unfold"].get("sources", {})),
         "fields": history_plots.fields_plot(summaries["unfold"].get("fields", {})),
         "by_day": data_plots.by_day_plot(summaries["unfold"], summaries["profile"]),

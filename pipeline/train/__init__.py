@@ -8,7 +8,7 @@ gradients.py     one flat buffer of gradients               optimizer.py     Ada
 ema.py           moving average of the parameters           selection.py     best epoch, early stopping
 validation.py    metrics over the full set                  checkpoint.py    written whole, resumed at a step
 build.py, start.py  the model and what it starts from       finish.py        thresholds, model folder, summary
-context.py, precision.py  device and number format          log.py           progress bar, metrics log
+context.py, precision.py  device and number format          progress.py      progress bar
 readouts.py      towers fitted anew under a shared prior
 """
 

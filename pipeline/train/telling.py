@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import logging
 
+from pipeline.metricslog import MetricsLog
 from pipeline.train.checkpoint import Progress
 from pipeline.train.context import Context
-from pipeline.train.log import MetricsLog, ProgressBar
+from pipeline.train.progress import ProgressBar
 from pipeline.train.validation import Quality
 
 logger = logging.getLogger(__name__)
