@@ -100,13 +100,13 @@ def _local_settings() -> dict[str, str]:
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
     }
-    options = _collector()
+    options = collector()
     if _LOGGING.is_file():  # not where the package is imported from an archive
         options.append(f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}")
     return settings | {"spark.driver.extraJavaOptions": " ".join(options)}
 
 
-def _collector() -> list[str]:
+def collector() -> list[str]:
     """Java's option for the collector that costs least where all cores work; none where the environment names one
     (with two the JVM does not start). On 2 cores its default, G1, cost unfold a third of its time."""
     given = " ".join(os.environ.get(name, "") for name in ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"))

@@ -54,3 +54,23 @@ def test_without_delta_s_jars_it_is_told_before_anything_starts(
     monkeypatch.setenv("METACON_JARS", str(tmp_path / "nothing"))
     with pytest.raises(UserError, match="Delta's jars are missing"):
         get_session(make_config())
+
+
+@pytest.mark.parametrize(
+    ("environment", "options"),
+    [
+        ({}, ["-XX:+UseParallelGC"]),
+        ({"JAVA_TOOL_OPTIONS": "-Xss4m"}, ["-XX:+UseParallelGC"]),
+        ({"JDK_JAVA_OPTIONS": "-Xss4m -XX:+UseG1GC"}, []),
+        ({"JAVA_TOOL_OPTIONS": "-XX:+UseSerialGC"}, []),
+    ],
+)
+def test_java_is_told_of_one_collector_alone(
+    environment: dict[str, str], options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With two it does not start."""
+    for name in ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert session.collector() == options
