@@ -40,7 +40,8 @@ class Adapted:
 def adapt_segment(members: Sequence[ExpertMixture], rows: SegmentRows, validation: SegmentRows, how: Adapt) -> Adapted:
     """Adam from the meta model's gate and tower, once a learning rate; the epoch and rate of the best validation AUC.
 
-    Never worse than the meta model on validation: where no epoch of no rate has a higher AUC, its numbers are kept.
+    Never worse than the meta model on validation: where no epoch of no rate has a higher AUC and no higher log loss,
+    its numbers are kept. AUC alone rises by chance in one of so many epochs.
     """
     members = [member.eval() for member in members]
     trained = [member.task_inputs(rows.batch) for member in members]
@@ -56,7 +57,7 @@ def adapt_segment(members: Sequence[ExpertMixture], rows: SegmentRows, validatio
             for _ in _epochs(members, trained, rows, how, rate):
                 scores = _scores(members, judged)
                 quality = _quality(scores, labels)
-                if quality[0] > best.after[0]:
+                if quality[0] > best.after[0] and quality[1] <= before[1]:
                     best = Adapted(before, quality, rate, [_state(member) for member in members], scores)
     finally:
         load_parts(members, start)
