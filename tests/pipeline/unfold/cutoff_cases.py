@@ -95,7 +95,7 @@ def _event(draw: random.Random, user: str, at: datetime) -> dict[str, Any]:
         "user": user,
         "at": at.isoformat(timespec="milliseconds"),
         "item": draw.choice(["a", "b", "c", "later", " ", None]),
-        "tags": draw.choice([None, [], draw.choices(["x", "y", "z", "", None], k=3)]),
+        "tags": draw.choice([None, [], *(draw.choices(["x", "y", "z", "", None], k=3) for _ in range(2))]),
         "scores": draw.choice([None, {draw.choice("mn"): draw.uniform(-2, 2)}]),
         "value": draw.choice([None, 0, draw.randint(-50, 50), draw.uniform(-1e6, 1e6)]),
     }
