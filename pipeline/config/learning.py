@@ -79,7 +79,8 @@ class Train(Section):
     """The learning rate of the linear term is this many times that of the rest; 0: it stays as it starts."""
     readouts: Literal["trained", "prior"] = "trained"
     """prior: after training the linear towers (metaaug, mmoe with tower_hidden 0) of binary segments are fitted anew
-    under a Gaussian prior whose mean and covariance are those of all segments' trained weights."""
+    under a Gaussian prior whose mean and covariance are those of all segments' trained weights; where the support has
+    over 51,200 rows they stay as trained."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 on a GPU that has it, float32 elsewhere."""
     patience: int | None = Field(default=None, ge=1)

@@ -80,6 +80,8 @@ def check_model(config: Config) -> None:
                 "train.readouts: prior is for the linear towers of metaaug and mmoe: set model.settings.tower_hidden: "
                 "0, or train.readouts: trained"
             )
+        if config.chains:
+            raise UserError("train.readouts: prior knows no chains, whose steps imply labels: leave it out")
 
 
 def is_sparse(config: Config, vocabulary_size: int) -> bool:

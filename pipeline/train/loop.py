@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -95,6 +96,10 @@ class Loop:
         teller.close()
         if self._selection.weights:
             load_moving(self._model, self._selection.weights)
+
+    def judge_again(self) -> None:
+        """The weights have changed since the best epoch: its validation figures give way to theirs."""
+        self.progress.best = dataclasses.asdict(self._validate())
 
     def _steps(self) -> Iterator[Step]:
         """What is left of the epoch."""

@@ -45,6 +45,7 @@ def train(config: Config, shards: ShardSet, world: World, watch: Watch | None = 
     loop.run(watch)
     if config.train.readouts == "prior":
         refit_readouts(model, context)
+        loop.judge_again()
     thresholds = choose_thresholds(model, objective, context)
     if world.is_first:
         write_results(model, loop, statistics, thresholds, context)

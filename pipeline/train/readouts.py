@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -18,23 +17,29 @@ from pipeline.train.context import Context
 logger = logging.getLogger(__name__)
 
 _MAX_ROWS, _BATCH_ROWS = 51_200, 1024
-"""Rows of the support that are read: where there are more, no segment's weights hang on a prior."""
+"""Rows of the support that are held at once. Of more rows a fit would see a part, where training has seen all."""
 
 
 @torch.no_grad()
 def refit_readouts(model: nn.Module, context: Context) -> None:
-    """Put the towers of binary tasks at their mode. Every rank does the same on the same rows."""
-    began = time.monotonic()
+    """Put the towers of binary tasks at their mode. Every rank does the same on the same rows.
+
+    A support too large to be held keeps its trained towers: its tasks' own rows say where their weights lie.
+    """
+    began, rows = time.monotonic(), context.shards.manifest.splits["support"].rows
+    if rows > _MAX_ROWS:
+        logger.warning("train.readouts: the support has %d rows, over %d: read-outs stay as trained", rows, _MAX_ROWS)
+        return
     model.eval()
     for member in members_of(model):
         assert isinstance(member, ExpertMixture)
-        rows = _rows_of_tasks(member, context)
-        if len(rows) < 2:
+        by_task = _rows_of_tasks(member, context)
+        if len(by_task) < 2:
             continue
-        tasks = torch.tensor(sorted(rows), device=context.device)
+        tasks = torch.tensor(sorted(by_task), device=context.device)
         heads = member.towers.heads_of_task[tasks, 0]
         weights, biases = member.towers.last[:, heads].t(), member.towers.bias[heads]
-        weights, biases = fit_readouts([rows[task] for task in sorted(rows)], weights, biases)
+        weights, biases = fit_readouts([by_task[task] for task in sorted(by_task)], weights, biases)
         member.towers.last[:, heads] = weights.t().to(member.towers.last)
         member.towers.bias[heads] = biases.to(member.towers.bias)
     logger.info("read-outs fitted anew under their prior in %.1f s", time.monotonic() - began)
@@ -43,7 +48,7 @@ def refit_readouts(model: nn.Module, context: Context) -> None:
 def _rows_of_tasks(member: ExpertMixture, context: Context) -> dict[int, TaskRows]:
     """What the towers of binary tasks with both classes read of the support."""
     parts: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-    for _, batch in islice(scan_batches(context.shards, "support", _BATCH_ROWS), _MAX_ROWS // _BATCH_ROWS):
+    for _, batch in scan_batches(context.shards, "support", _BATCH_ROWS):
         moved = batch.to(context.device)
         with context.autocast():
             given = member.task_inputs(moved)
