@@ -43,7 +43,7 @@ def write_trials(folder: Path, label: str, study: optuna.Study, space: Space) ->
         drawn = values_of(trial.params, space)
         value = f"{trial.value:.6f}" if trial.state == TrialState.COMPLETE else ""
         epoch = trial.user_attrs.get("best_epoch", "")
-        writer.writerow([trial.number, value, trial.state.name.lower(), epoch, *(drawn[key] for key in keys)])
+        writer.writerow([trial.number, value, trial.state.name.lower(), epoch, *(drawn.get(key, "") for key in keys)])
     _replace(folder / f"tune_{label}.csv", text.getvalue())
     names = [key.rpartition(".")[2] for key in keys]
     lines = [
@@ -53,7 +53,8 @@ def write_trials(folder: Path, label: str, study: optuna.Study, space: Space) ->
     lines += ["| validation AUC | " + " | ".join(names) + " |", "|---" * (1 + len(names)) + "|"]
     for trial in trials[:_SHOWN]:
         if trial.state == TrialState.COMPLETE:
-            cells = [_cell(values_of(trial.params, space)[key]) for key in keys]
+            drawn = values_of(trial.params, space)
+            cells = [_cell(drawn[key]) if drawn else "as configured" for key in keys]
             lines.append(f"| {trial.value:.4f} | " + " | ".join(cells) + " |")
     markdown = "\n".join(lines) + "\n"
     _replace(folder / f"tune_{label}.md", markdown)

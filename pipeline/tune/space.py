@@ -22,8 +22,8 @@ def draw(trial: Trial, space: Space) -> dict[str, Any]:
 
 
 def values_of(params: Mapping[str, Any], space: Space) -> dict[str, Any]:
-    """What `draw` gave, from a finished trial's parameters."""
-    return {key: json.loads(params[key]) if one.choices else params[key] for key, one in space.items()}
+    """What `draw` gave, from a finished trial's parameters; nothing for the trial that was as configured."""
+    return {key: json.loads(params[key]) if one.choices else params[key] for key, one in space.items() if params}
 
 
 def corners(space: Space) -> list[dict[str, Any]]:

@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 def run(config: Config, labels: Sequence[str], folder: Path) -> str:
     """Tune these contenders (none: all), `tune.trials` each; return the tables (Markdown).
 
+    The first trial is the contender as configured, so the best is never below it on validation.
     folder: where the best values go. Trials that are done count; a run that was killed goes on. Raises UserError,
     before any work, for labels, keys and values that do not fit.
     """
@@ -73,7 +74,8 @@ def _tune(config: Config, label: str, folder: Path) -> str:
     )
     while len(done_trials(study)) < tune.trials:
         trial = next_trial(study, tune)
-        values = draw(trial, space)
+        # The first one draws nothing: what is written in the configuration is a trial among the others.
+        values = draw(trial, space) if done_trials(study) else {}
         logger.info("%s, trial %d of %d: %s", label, len(done_trials(study)) + 1, tune.trials, values)
         began = time.monotonic()
         try:

@@ -44,10 +44,10 @@ def world(tmp_path: Path, make_config, monkeypatch):
     write_world(tmp_path / "work", rows={"support": 256, "validation": 96, "query": 128})
     monkeypatch.setattr(stage, "prepare_data", lambda config: None)
 
-    def make(**tune: object) -> Config:
+    def make(train: dict[str, object] | None = None, **tune: object) -> Config:
         models = {"ours": {"model": {"name": "metaaug", "settings": SETTINGS}}}
         compare = {"models": models, "tuned": str(tmp_path / "tuned")}
-        return make_config(train=TRAIN, tune=TUNE | tune, compare=compare)
+        return make_config(train=TRAIN | (train or {}), tune=TUNE | tune, compare=compare)
 
     return make
 
@@ -57,7 +57,7 @@ def trials(config: Config) -> list[dict[str, str]]:
 
 
 def test_the_best_values_are_what_compare_trains_with(world, tmp_path: Path) -> None:
-    config = world()
+    config = world(train={"learning_rate": 1e-7})  # as configured nothing is learnt
     text = run(config, ["ours"], tmp_path / "tuned")
     rows = trials(config)
     assert "ours: 3 trials" in text
@@ -72,6 +72,17 @@ def test_the_best_values_are_what_compare_trains_with(world, tmp_path: Path) -> 
     assert chosen.model.settings == SETTINGS | values["model"]["settings"]
     assert chosen.model.settings["expert_width"] == int(best["model.settings.expert_width"])
     assert not (Layout.of(config).workdir / "tune" / "ours").exists()
+
+
+def test_what_is_configured_is_the_first_trial_and_stays_where_it_is_best(world, tmp_path: Path) -> None:
+    config = world(train={"learning_rate": 0.03}, shared={"train.learning_rate": {"low": 1e-9, "high": 1e-8}})
+    run(config, ["ours"], tmp_path / "tuned")
+    first, *others = sorted(trials(config), key=lambda row: int(row["trial"]))
+    assert first["train.learning_rate"] == ""
+    assert all(row["train.learning_rate"] for row in others)
+    assert trials(config)[0] == first
+    assert contender_config(config, "ours", 0).model_dump()["model"]["settings"] == SETTINGS
+    assert contender_config(config, "ours", 0).train.learning_rate == 0.03
 
 
 def test_the_query_split_is_never_read(world, tmp_path: Path, monkeypatch) -> None:
