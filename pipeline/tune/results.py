@@ -29,6 +29,8 @@ def write_best(path: Path, best: FrozenTrial, space: Space, trials: int, select_
     """The values as `compare.tuned` reads them. Raises UserError where the folder cannot be written."""
     which = "niche" if select_by == "niche" else "mean"
     head = f"# By jobs.tune: the best of {trials} trials on validation, {which} AUC {best.value:.4f}.\n"
+    if not best.params:
+        head += "# That is the one as configured: nothing that was drawn did better.\n"
     _replace(path, head + yaml.safe_dump(overlay(values_of(best.params, space)), sort_keys=False))
 
 

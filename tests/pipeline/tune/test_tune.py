@@ -81,6 +81,7 @@ def test_what_is_configured_is_the_first_trial_and_stays_where_it_is_best(world,
     assert first["train.learning_rate"] == ""
     assert all(row["train.learning_rate"] for row in others)
     assert trials(config)[0] == first
+    assert "as configured" in (tmp_path / "tuned" / "ours.yaml").read_text()
     assert contender_config(config, "ours", 0).model_dump()["model"]["settings"] == SETTINGS
     assert contender_config(config, "ours", 0).train.learning_rate == 0.03
 
