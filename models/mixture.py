@@ -39,12 +39,14 @@ class ExpertMixture(MaskedModel):
 
     A subclass makes experts, gates and towers; `shared` is the layer between experts and towers, or None. Experts meet
     each view once; towers and gates, which are of a task each, meet plain rows and the pairs whose mask hits.
+    The last `passing` columns of x pass by the experts: towers read them, too.
     """
 
     experts: Experts
     gates: Gates
     shared: SharedOutputs | None
     towers: Towers
+    passing: int = 0
 
     @torch.no_grad()
     def gate_weights(self, batch: Batch) -> Tensor:
@@ -89,8 +91,14 @@ class ExpertMixture(MaskedModel):
         return self._some_pairs(x, tower_input, linear, views, batch.pair_tasks), experts
 
     def _tower_input(self, experts: Tensor, x: Tensor) -> Tensor:
-        """[experts, views, width]: the experts' outputs, or the narrower ones that all tasks share."""
-        return experts if self.shared is None else self.shared(experts, x)
+        """[experts, views, width]: the experts' outputs and what passes by them, or the narrower shared ones."""
+        if self.shared is not None:
+            shared: Tensor = self.shared(experts, x)
+            return shared
+        if not self.passing:
+            return experts
+        # The same beside every expert, as gates sum to 1.
+        return torch.cat([experts, x[:, -self.passing :].to(experts.dtype).expand(len(experts), -1, -1)], dim=2)
 
     def _all_heads(self, rows: int, hits: Hits, x: Tensor, experts: Tensor, linear: Tensor | None) -> Tensor:
         """[rows, heads]: every task from the plain rows, then the hit pairs' own logits put in their place."""

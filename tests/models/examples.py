@@ -31,8 +31,8 @@ def make_batch(rows: Sequence[dict[int, float]], pairs: Sequence[tuple[int, int]
 
 
 def make_model(masks: Sequence[Sequence[int]], vocabulary: int, outputs: Sequence[int] | None = None, **settings: Any):
-    """A small MetaAug; outputs: of each task (1: binary, more: multiclass)."""
+    """A small MetaAug; outputs: of each task (1: binary, more: multiclass). Concept c is of field c modulo 3."""
     outputs = outputs or [1] * len(masks)
     tasks = [Task(name=f"task{i}", kind="binary" if n == 1 else "multiclass", outputs=n) for i, n in enumerate(outputs)]
-    fields = torch.zeros(vocabulary, dtype=torch.int64)
+    fields = torch.arange(vocabulary) % 3
     return MetaAug(tasks, TaskMasks(masks, vocabulary), fields, **{**SMALL, **settings})

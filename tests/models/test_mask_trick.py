@@ -34,6 +34,9 @@ def cases(draw: st.DrawFn) -> tuple[Batch, list[list[int]], dict[str, Any]]:
         "gate_input": gate_input,
         "gate_hidden": draw(st.sampled_from([0, 3])) if gate_input else 0,
         "shared_outputs": draw(st.sampled_from([0, 2])),
+        "crosses": draw(st.sampled_from([0, 1, 2])),
+        "cross_width": 4,
+        "cross_rank": draw(st.sampled_from([0, 3])),
         "tower_hidden": draw(st.sampled_from([0, 4])),
         "linear_term": draw(st.booleans()),
         "embedding_dim": draw(st.sampled_from([5, 6])),  # 5: as wide as the experts

@@ -47,13 +47,13 @@ def test_a_seeded_model_gives_the_numbers_it_always_gave() -> None:
     torch.testing.assert_close(auxiliary[0].detach(), torch.tensor(GOLDEN_AUXILIARY), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("crosses", [0, 2])
 @pytest.mark.parametrize("tower_hidden", [0, 4])
 @pytest.mark.parametrize("gate_hidden", [0, 3])
-def test_gradient_reaches_every_parameter(gate_hidden: int, tower_hidden: int) -> None:
+def test_gradient_reaches_every_parameter(gate_hidden: int, tower_hidden: int, crosses: int) -> None:
     torch.manual_seed(0)
-    model = make_model(
-        MASKS, 7, linear_term=True, auxiliary=7, gate_hidden=gate_hidden, tower_hidden=tower_hidden, dropout=0.1
-    )
+    sizes = {"gate_hidden": gate_hidden, "tower_hidden": tower_hidden, "crosses": crosses}
+    model = make_model(MASKS, 7, linear_term=True, auxiliary=7, dropout=0.1, **sizes)
     logits, auxiliary = model.forward_with_auxiliary(make_batch(ROWS * 20, None, 4))
     (logits.square().sum() + auxiliary.square().sum()).backward()
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]

@@ -18,6 +18,7 @@ from models.task import Task
 COMMON: dict[str, Any] = {"embedding_dim": 6}
 CASES: dict[str, dict[str, Any]] = {
     "metaaug": {"expert_layers": 2, "expert_width": 5, "gate_hidden": 3, "tower_hidden": 4},
+    "metaaug crosses": {"expert_layers": 1, "expert_width": 5, "gate_hidden": 0, "tower_hidden": 4, "crosses": 2},
     "mmoe": {"experts": 2, "expert_layers": 2, "expert_width": 5, "tower_hidden": 4},
     "apem": {"layers": 2, "points": 4, "selector_hidden": 5, "tower_widths": [4], "chains": [[0, 1]]},
     "apem square": {"layers": 1, "points": 3, "selector_hidden": 5, "tower_widths": []},
