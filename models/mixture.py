@@ -63,12 +63,6 @@ class ExpertMixture(MaskedModel):
         linear = None if linear is None else self.towers.select(linear, views, batch.pair_tasks)
         return TaskInputs(x[views], self._tower_input(self.experts(x), x)[:, views], linear, batch.pair_tasks)
 
-    def from_inputs(self, given: TaskInputs) -> Tensor:
-        """[pairs, outputs]: the logits that forward gives for the pairs of `task_inputs`."""
-        pairs = torch.arange(len(given.tasks), device=given.tasks.device)
-        logits = self._some_pairs(given.x, given.tower_input, None, pairs, given.tasks)
-        return logits if given.linear is None else logits + given.linear
-
     def readout_inputs(self, given: TaskInputs) -> Tensor:
         """[pairs, width]: what the towers read of the pairs of `task_inputs`: the experts as the gates weigh them."""
         pairs = torch.arange(len(given.tasks), device=given.tasks.device)

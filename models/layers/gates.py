@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,11 @@ class Gates(nn.Module):
     The paper's gates read the concept vector; ours read its shared embedding x, as a gate of its own over 100,000
     concepts would cost more than all the rest. With an input width of 0 they read nothing: a task's weights are its
     own, the same for every row.
+
+    own_axis: of each parameter the axis that tasks stand on, and whether it is one of heads in place of tasks.
     """
+
+    own_axis: ClassVar = {"first": (1, False), "first_bias": (0, False), "last": (0, False), "last_bias": (0, False)}
 
     def __init__(self, tasks: int, experts: int, input_width: int, hidden: int) -> None:
         super().__init__()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,9 @@ from models.layers.heads import Heads
 
 
 class Towers(Heads):
-    """One network a task with `hidden` relu units (0: linear)."""
+    """One network a task with `hidden` relu units (0: linear). own_axis: as the gates' (models/layers/gates.py)."""
+
+    own_axis: ClassVar = {"first": (2, False), "first_bias": (1, False), "last": (1, True), "bias": (0, True)}
 
     def __init__(self, outputs: Sequence[int], width: int, hidden: int) -> None:
         """outputs [tasks]: the number of heads of each task."""

@@ -13,7 +13,7 @@ from torch import nn
 from models.ensemble import members_of
 from models.mixture import ExpertMixture
 from pipeline import summary
-from pipeline.adapt.heads import Adapted, adapt_segment, load_parts
+from pipeline.adapt.heads import Adapted, adapt_segment
 from pipeline.adapt.rows import SegmentRows, rows_of_tasks
 from pipeline.config import Config
 from pipeline.errors import UserError
@@ -51,8 +51,9 @@ def run(config: Config) -> None:
             logger.warning("segment %s: support or validation holds one class only; it stays as it is", names[task])
             continue
         start = time.monotonic()
-        found = adapt_segment(members, support[task], validation[task], how)
-        load_parts(members, found.parts)
+        found = adapt_segment(members, task, support[task], validation[task], how)
+        for member, head in zip(members, found.heads, strict=True):
+            head.write_to(member)
         if found.rate is not None:
             labels = validation[task].batch.labels.numpy()
             thresholds[names[task]] = choose_threshold(labels, found.validation.numpy(), config.evaluate.threshold)

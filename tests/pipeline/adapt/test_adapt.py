@@ -43,7 +43,7 @@ def scores(config, split: str = "validation") -> torch.Tensor:
 
 @pytest.mark.parametrize("members", [1, 2])
 def test_the_segment_gets_better_and_no_other_moves_by_a_bit(trained, members) -> None:
-    config = trained(f"model.members={members}", "adapt.segments=[rare]", tasks=MIXED)
+    config = trained(f"model.members={members}", "adapt.segments=[rare]", "adapt.margin=0", tasks=MIXED)
     before = scores(config)
     adapt.run(config)
     after = scores(config)
@@ -55,8 +55,15 @@ def test_the_segment_gets_better_and_no_other_moves_by_a_bit(trained, members) -
     assert load_model(Layout.of(config)).spec.training["adapted"] == ["rare"]
 
 
-def test_what_does_not_help_on_validation_is_not_kept(trained) -> None:
-    config = trained("adapt.learning_rates=[1e-12]", "adapt.epochs=1")
+@pytest.mark.parametrize(
+    "override",
+    [
+        ("adapt.learning_rates=[1e-12]", "adapt.epochs=1"),
+        ("adapt.margin=50",),  # what helps, but not beyond chance
+    ],
+)
+def test_what_does_not_help_on_validation_is_not_kept(trained, override) -> None:
+    config = trained(*override)
     before = scores(config)
     adapt.run(config)
     assert torch.equal(scores(config), before)
