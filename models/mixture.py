@@ -28,8 +28,8 @@ class TaskInputs:
     linear: Tensor | None
     tasks: Tensor
 
-    def take(self, pairs: Tensor) -> TaskInputs:
-        """The pairs at these places."""
+    def take(self, pairs: Tensor | slice) -> TaskInputs:
+        """The pairs at these places; a view for a slice."""
         linear = None if self.linear is None else self.linear[pairs]
         return TaskInputs(self.x[pairs], self.tower_input[:, pairs], linear, self.tasks[pairs])
 

@@ -70,7 +70,9 @@ class GatedTowers(torch.autograd.Function):
                 d_gates[e] += (product[e, chunk] * d_z).sum(0)
                 torch.mul(d_z, gates[e], out=d_product[e, chunk])
         wide, d_wide = first.flatten(1), d_product.flatten(1, 2)  # [width, hidden * tasks], [experts, same, rows]
-        d_experts = torch.stack([torch.mm(wide, d) for d in d_wide]).transpose(1, 2)
+        d_experts = None  # of no use where only a task's own part is trained
+        if ctx.needs_input_grad[0]:
+            d_experts = torch.stack([torch.mm(wide, d) for d in d_wide]).transpose(1, 2)
         d_first = d_wide.new_zeros(wide.shape[1], wide.shape[0])
         for e in range(experts.shape[0]):
             d_first.addmm_(d_wide[e], experts[e])

@@ -70,11 +70,15 @@ def _epochs(
     generator = torch.Generator().manual_seed(0)
     labels, weights = rows.batch.labels, rows.weights / rows.weights.mean()
     for _ in range(how.epochs):
-        for pairs in torch.randperm(rows.batch.rows, generator=generator).split(how.batch_size):
+        order = torch.randperm(rows.batch.rows, generator=generator)
+        shuffled = [given.take(order) for given in inputs]
+        for start in range(0, len(order), how.batch_size):
+            batch = slice(start, start + how.batch_size)
+            own, of_rows = labels[order[batch]], weights[order[batch]]
             optimizer.zero_grad(set_to_none=True)
-            for head, given in zip(heads, inputs, strict=True):
-                losses = F.binary_cross_entropy_with_logits(head(given.take(pairs)), labels[pairs], reduction="none")
-                (losses * weights[pairs]).mean().backward()
+            for head, given in zip(heads, shuffled, strict=True):
+                losses = F.binary_cross_entropy_with_logits(head(given.take(batch)), own, reduction="none")
+                (losses * of_rows).mean().backward()
             optimizer.step()
         yield
 
