@@ -85,9 +85,10 @@ class Train(Section):
     """auto: bfloat16 on a GPU that has it, float32 elsewhere."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after this many epochs without a better validation AUC."""
-    select_by: Literal["mean", "niche", "last"] = "mean"
-    """Which mean validation AUC picks the epoch that is kept; last: the last epoch is, for a validation split too small
-    to tell epochs apart."""
+    select_by: Literal["mean", "niche", "loss", "last"] = "mean"
+    """What of validation picks the epoch that is kept: the mean AUC over segments or over niche ones, or the mean log
+    loss, which is steadier where a few dozen positives make the AUC jump; last: the last epoch is, for a validation
+    split too small to tell epochs apart."""
     checkpoint_every: int = Field(default=500, ge=1)
     """Steps."""
     resume: bool = True

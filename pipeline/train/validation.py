@@ -49,8 +49,10 @@ class Quality:
     groups: dict[str, float] = field(default_factory=dict)
     tasks: dict[str, dict[str, float]] = field(default_factory=dict)
 
-    def selected(self, by: Literal["mean", "niche"]) -> float | None:
-        """The figure that picks the epoch; the mean over all tasks where no niche task can be judged."""
+    def selected(self, by: Literal["mean", "niche", "loss"]) -> float | None:
+        """The figure that picks the epoch, higher is better; the mean over all where no niche task can be judged."""
+        if by == "loss":
+            return None if self.loss is None else -self.loss
         return self.groups.get("niche", self.mean) if by == "niche" else self.mean
 
 

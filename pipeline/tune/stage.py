@@ -96,7 +96,7 @@ def _quality(config: Config, label: str, values: dict[str, Any], trial: optuna.T
     by = ours.train.select_by
 
     def watch(epoch: int, quality: Quality) -> None:
-        value = quality.mean if by == "last" else quality.selected(by)
+        value = quality.selected(by) if by == "niche" else quality.mean
         if value is not None:
             trial.report(value, epoch)
             if trial.should_prune():

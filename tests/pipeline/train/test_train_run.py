@@ -177,6 +177,17 @@ def test_niche_selection_looks_at_niche_tasks_only(tmp_path: Path) -> None:
     assert summary.read(Layout.of(config), "train")["best_epoch"] == niche.index(max(niche))
 
 
+def test_the_epoch_of_the_lowest_loss_is_kept_where_that_is_asked_for(tmp_path: Path, monkeypatch) -> None:
+    from pipeline.train.validation import Quality
+
+    values = iter([(0.5, 0.9), (0.9, 0.4), (0.6, 0.3), (0.8, 0.5)])  # before the first step, then after each epoch
+    monkeypatch.setattr(loop, "judge", lambda *_: Quality(*next(values)))
+    config = config_for(tmp_path, "train.epochs=3", "train.select_by=loss")
+    write_world(tmp_path)
+    run(config)
+    assert summary.read(Layout.of(config), "train")["best_epoch"] == 1
+
+
 def test_members_of_an_ensemble_are_trained_apart_and_with_their_auxiliary_tasks(tmp_path: Path) -> None:
     write_world(tmp_path)
     config = config_for(tmp_path, "train.epochs=2", "model.members=2", "train.auxiliary={tasks: 10, weight: 1.0}")

@@ -74,3 +74,5 @@ def test_selection_falls_back_to_the_mean_without_niche_tasks() -> None:
     assert Quality(mean=0.7, groups={"niche": 0.6, "large": 0.8}).selected("niche") == 0.6
     assert Quality(mean=0.7, groups={"large": 0.8}).selected("niche") == 0.7
     assert Quality(mean=0.7, groups={"niche": 0.6}).selected("mean") == 0.7
+    assert Quality(mean=0.7, loss=0.3).selected("loss") == -0.3
+    assert Quality().selected("loss") is None
