@@ -43,7 +43,11 @@ class LowRankCrossLayers(nn.Module):
         """[views, width], unchanged in shape."""
         crossed = x
         for down, core, up, bias, gate in zip(self.down, self.core, self.up, self.biases, self.gates, strict=True):
-            unit = torch.tanh(torch.tanh(crossed @ down) @ core) @ up  # [experts, views, width]
-            shares = torch.softmax(crossed @ gate, dim=1).t().unsqueeze(2)
-            crossed = x * ((shares * unit).sum(0) + bias) + crossed
+            experts, width, rank = down.shape
+            # Experts side by side, and weighed while they are narrow: one wide product down and one up.
+            narrow = torch.tanh(crossed @ down.transpose(0, 1).reshape(width, experts * rank))
+            unit = torch.tanh(torch.bmm(narrow.view(-1, experts, rank).transpose(0, 1), core))
+            shares = torch.softmax(crossed @ gate, dim=1)
+            weighed = (unit.transpose(0, 1) * shares.unsqueeze(2)).flatten(1)
+            crossed = x * torch.addmm(bias, weighed, up.flatten(0, 1)) + crossed
         return crossed
