@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import shutil
@@ -83,10 +84,8 @@ def make_folder(home: Layout, layout: Layout) -> None:
 
 def _data_part(config: Config) -> str:
     """The configuration less what only learning reads."""
-    default = Config()
-    kinds = ("model", "train", "evaluate", "score", "compare", "adapt", "tune", "chains")
-    learning = {name: getattr(default, name) for name in kinds}
-    return to_yaml(config.model_copy(update=learning))
+    learning = {"model", "train", "evaluate", "score", "compare", "adapt", "tune", "chains"}
+    return json.dumps(config.model_dump(mode="json", exclude=learning))
 
 
 def _fingerprint(text: str) -> str:
