@@ -78,9 +78,11 @@ def mode(rows: TaskRows, weight: Tensor, bias: Tensor, prior: Prior) -> tuple[Te
         gradient = z.t() @ (labels - share) - precision @ (now - centre)
         curvature = (z * (share * (1 - share)).unsqueeze(1)).t() @ z + precision
         step = torch.linalg.solve(curvature, gradient)
-        while height(now + step) < best and step.abs().max() > _TOLERANCE:
+        reached = height(now + step)
+        while reached < best and step.abs().max() > _TOLERANCE:
             step = step / 2
-        now, before, best = now + step, best, height(now + step)
+            reached = height(now + step)
+        now, before, best = now + step, best, reached
         if best - before <= _TOLERANCE * (1 + best.abs()):
             break
     return now[:width], now[width]

@@ -79,12 +79,12 @@ class Train(Section):
     """The learning rate of the linear term is this many times that of the rest; 0: it stays as it starts."""
     readouts: Literal["trained", "prior"] = "trained"
     """prior: after training the linear towers (metaaug, mmoe with tower_hidden 0) of binary segments are fitted anew
-    under a Gaussian prior whose mean and covariance are those of all segments' trained weights; where the support has
-    over 51,200 rows they stay as trained."""
+    under a Gaussian prior whose mean and covariance are those of all segments' trained weights; where the support
+    is too large to be held (rows x tasks x what a tower reads over 2^28 numbers), they stay as trained."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """auto: bfloat16 on a GPU that has it, float32 elsewhere."""
     patience: int | None = Field(default=None, ge=1)
-    """Stop after this many epochs without a better validation AUC."""
+    """Stop after this many epochs that are no better by what select_by looks at."""
     select_by: Literal["mean", "niche", "loss", "last"] = "mean"
     """What of validation picks the epoch that is kept: the mean AUC over segments or over niche ones, or the mean log
     loss, which is steadier where a few dozen positives make the AUC jump; last: the last epoch is, for a validation

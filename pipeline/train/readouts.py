@@ -16,8 +16,10 @@ from pipeline.train.context import Context
 
 logger = logging.getLogger(__name__)
 
-_MAX_ROWS, _BATCH_ROWS = 51_200, 1024
-"""Rows of the support that are held at once. Of more rows a fit would see a part, where training has seen all."""
+_BATCH_ROWS = 1024
+_MAX_NUMBERS = 1 << 28
+"""What is held at once: a tower's input for every row and task, a GiB. Of more rows a fit would see a part, where
+training has seen all."""
 
 
 @torch.no_grad()
@@ -27,12 +29,13 @@ def refit_readouts(model: nn.Module, context: Context) -> None:
     A support too large to be held keeps its trained towers: its tasks' own rows say where their weights lie.
     """
     began, rows = time.monotonic(), context.shards.manifest.splits["support"].rows
-    if rows > _MAX_ROWS:
-        logger.warning("train.readouts: the support has %d rows, over %d: read-outs stay as trained", rows, _MAX_ROWS)
-        return
     model.eval()
     for member in members_of(model):
         assert isinstance(member, ExpertMixture)
+        most = _MAX_NUMBERS // (len(member.tasks) * len(member.towers.last))
+        if rows > most:
+            logger.warning("train.readouts: the support has %d rows, over %d: read-outs stay as trained", rows, most)
+            return
         by_task = _rows_of_tasks(member, context)
         if len(by_task) < 2:
             continue

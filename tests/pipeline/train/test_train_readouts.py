@@ -13,7 +13,7 @@ from pipeline.layout import Layout
 from pipeline.modelfolder import load_model
 from pipeline.train import run
 from pipeline.train.build import check_model
-from tests.pipeline.train.worlds import MIXED, config_for, write_world
+from tests.pipeline.train.worlds import BINARY, MIXED, config_for, write_world
 
 LINEAR = (
     "model.settings={embedding_dim: 8, experts: 2, expert_layers: 1, expert_width: 8, gate_hidden: 0, tower_hidden: 0}"
@@ -46,7 +46,7 @@ def test_towers_of_binary_segments_move_and_nothing_else(tmp_path: Path, linear_
 def test_a_support_too_large_to_be_held_keeps_its_trained_towers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("pipeline.train.readouts._MAX_ROWS", 255)
+    monkeypatch.setattr("pipeline.train.readouts._MAX_NUMBERS", 255 * len(BINARY) * 8)
     found = []
     for readouts in ("trained", "prior"):
         write_world(tmp_path / readouts)
