@@ -6,7 +6,7 @@
 import logging
 import time
 
-from pipeline import align, evaluate, prepare, score, simulate, summary, train, unfold
+from pipeline import align, evaluate, prepare, score, simulate, summary, teach, train, unfold
 from pipeline.config import Config
 from pipeline.entry import main
 from pipeline.layout import Layout
@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 def run(config: Config) -> None:
     """Every stage that the configuration asks for. The report comes last, to show what the others did and took."""
     stages = [unfold, align, train, score, evaluate]
+    if teach.is_needed(config):
+        stages.insert(stages.index(train), teach)
     if prepare.is_needed(config):
         stages.insert(0, prepare)
     if config.simulates:

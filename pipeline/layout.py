@@ -34,6 +34,11 @@ class Layout:
         return self.workdir / "shards"
 
     @property
+    def taught(self) -> Path:
+        """The same shards with soft targets in the support, as for shards."""
+        return self.workdir / "taught"
+
+    @property
     def model(self) -> Path:
         """The trained model: generations and CURRENT, as for shards."""
         return self.workdir / "model"

@@ -14,13 +14,13 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
-from pipeline import adapt, align, evaluate, prepare, simulate, summary, train, unfold
+from pipeline import adapt, align, evaluate, prepare, simulate, summary, teach, train, unfold
 from pipeline.config import Config, to_yaml
 from pipeline.layout import Layout
 
 logger = logging.getLogger(__name__)
 
-_SHARED = ("events", "prepared", "tables", "shards", "baselines")
+_SHARED = ("events", "prepared", "tables", "shards", "taught", "baselines")
 """Folders that all models read and none changes, but for what evaluate keeps in `baselines`."""
 
 
@@ -63,6 +63,7 @@ def run_once(home: Config, config: Config, adapted: bool = False) -> None:
     if summary.read(layout, "experiment").get("begun") != done:
         make_folder(Layout.of(home), layout)
         summary.write(layout, "experiment", {"begun": done})
+    teach.run(config)
     train.run(config)
     if adapted:
         adapt.run(config)
@@ -84,7 +85,7 @@ def make_folder(home: Layout, layout: Layout) -> None:
 
 def _data_part(config: Config) -> str:
     """The configuration less what only learning reads."""
-    learning = {"model", "train", "evaluate", "score", "compare", "adapt", "tune", "chains"}
+    learning = {"model", "teach", "train", "evaluate", "score", "compare", "adapt", "tune", "chains"}
     return json.dumps(config.model_dump(mode="json", exclude=learning))
 
 

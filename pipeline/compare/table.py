@@ -78,9 +78,9 @@ def as_markdown(comparison: Comparison) -> str:
     count = len(comparison.seeds)
     parts = [
         f"# Models on {comparison.name}",
-        f"Mean test AUC over segments, mean ± standard deviation over {count} seed{'s' * (count > 1)}. p: paired "
-        f"t-test over segments against {comparison.ours}, Holm-corrected for all tests of the table. Rank: mean over "
-        "segments.",
+        f"Mean test AUC over segments, mean ± standard deviation over {count} seed{'s' * (count > 1)}. Paired "
+        f"tests over segments against {comparison.ours}, Holm-corrected for all tests of the table: p of the t-test, "
+        "p (ranks) of Wilcoxon's signed-rank test. Rank: mean over segments.",
         _auc_table(comparison),
         "Means over the binary segments. Log loss on decisions is how MetaCon's Table 1 has it, "
         "34.54 × (1 − accuracy).",
@@ -98,7 +98,15 @@ def _auc_table(comparison: Comparison) -> str:
     groups = ["all", *dict.fromkeys(results.groups)]
     tests = paired_tests(results, ours, [label for label in labels if label not in (ours, ORACLE)])
     ranks = average_ranks(results, [label for label in labels if label != ORACLE])
-    head = ["model", *(f"{group} ({_count(results, group)})" for group in groups), "rank", "ours − it", "wins", "p"]
+    head = [
+        "model",
+        *(f"{group} ({_count(results, group)})" for group in groups),
+        "rank",
+        "ours − it",
+        "wins",
+        "p",
+        "p (ranks)",
+    ]
     best = {
         group: max((float(results.by_seed(label, group).mean()) for label in labels if label != ORACLE), default=0.0)
         for group in groups
@@ -113,9 +121,10 @@ def _auc_table(comparison: Comparison) -> str:
         row = [name_of(label), *cells, f"{ranks[label]:.1f}" if label in ranks else ""]
         if label in tests:
             test = tests[label]
-            row += [f"{test.difference:+.4f}", f"{test.wins} of {test.wins + test.losses}", f"{test.p_value:.2g}"]
+            row += [f"{test.difference:+.4f}", f"{test.wins} of {test.wins + test.losses}"]
+            row += [f"{test.p_value:.2g}", f"{test.rank_p_value:.2g}"]
         else:
-            row += ["", "", ""]
+            row += [""] * 4
         rows.append(row)
     return markdown_table(head, rows)
 

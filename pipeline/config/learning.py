@@ -55,6 +55,9 @@ class Train(Section):
     ema: float | None = Field(default=0.99, gt=0, lt=1)
     hide: Fraction = 0.6
     """A random share, uniform in [0, hide), of each row's concepts is hidden in every step."""
+    targets: Literal["labels", "soft"] = "labels"
+    """What binary segments learn. soft: labels blended with what classical models say of rows that they have not seen
+    (`teach`); validation and evaluation take the labels either way."""
     task_weighting: Literal["none", "balanced"] = "balanced"
     """balanced: each binary task's loss is weighted by (p(1-p))^-1/2, p its share of positives."""
     space: Literal["entire", "local"] = "entire"

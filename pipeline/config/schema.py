@@ -28,6 +28,7 @@ from pipeline.config.preparing import Prepare
 from pipeline.config.relational import Database
 from pipeline.config.segments import LabelTable, Segment, Space
 from pipeline.config.sources import KnowledgeBase, Source
+from pipeline.config.teaching import Teach
 from pipeline.config.tuning import Tune
 from pipeline.config.unfolding import Unfold
 
@@ -75,6 +76,7 @@ class Config(Section):
     """Binary segments that happen one after the other, such as [[click, conversion]]."""
     align: Align = Align()
     model: Model = Model()
+    teach: Teach = Teach()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     score: Score = Score()
@@ -121,6 +123,12 @@ class Config(Section):
             _known(self.align.split.by.source, sources, "align.split.by: source")
         if self.align.split.key is not None:
             _known(self.align.split.key.source, sources, "align.split.key: source")
+        return self
+
+    @model_validator(mode="after")
+    def _targets(self) -> Config:
+        if self.train.targets == "soft" and self.chains:
+            raise ValueError("train.targets: soft knows no chains, whose steps imply labels: leave it out")
         return self
 
     @field_serializer("sources", mode="wrap")

@@ -19,15 +19,14 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from models.task import Task
-from pipeline.evaluate import trees
-from pipeline.linear import fit, fit_linear
-from pipeline.linear.views import View, side_of
+from pipeline.classical import fit_linear, linear, trees
+from pipeline.classical.views import View, side_of
 from pipeline.shards.batches import Matrix
 from pipeline.thresholds import Objective, choose_threshold
 
 logger = logging.getLogger(__name__)
 
-SETTINGS = {"logistic_regression": fit.SETTINGS, "lightgbm": trees.SETTINGS}
+SETTINGS = {"logistic_regression": linear.SETTINGS, "lightgbm": trees.SETTINGS}
 _SECONDS_BETWEEN_LINES = 15.0
 
 

@@ -114,17 +114,10 @@ def _baselines(config: Config, layout: Layout, shards: ShardSet, query: Matrix) 
         nonlocal splits
         if splits is None:
             support, validation = (load_csr(shards, split, settings.max_rows) for split in ("support", "validation"))
-            splits = Splits(support, validation, query, shards.tasks, _masked(shards))
+            splits = Splits(support, validation, query, shards.tasks, shards.masked_concepts())
         return fit_baselines(splits, [name], settings.threshold)[name]
 
     return {name: cached(path, lambda name=name: fit(name)) for name, path in paths.items()}  # type: ignore[misc]
-
-
-def _masked(shards: ShardSet) -> list[NDArray[np.int64]]:
-    """The concepts each task may not see."""
-    masks = shards.masks()
-    offsets, concepts = masks.mask_offsets.numpy(), masks.mask_concepts.numpy()
-    return [concepts[offsets[mask] : offsets[mask + 1]] for mask in masks.task_mask.tolist()]
 
 
 def _oracle_scores(tasks: Sequence[TaskScores], truth: NDArray[np.float64]) -> list[TaskScores]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.masks import TaskMasks
@@ -54,6 +55,12 @@ class ShardSet:
         tasks, concepts = (torch.tensor(table.column(name).to_numpy()) for name in ("task_id", "concept_id"))
         concepts_of_task = [concepts[tasks == task] for task in range(len(self.manifest.tasks))]
         return TaskMasks(concepts_of_task, self.vocabulary_size)
+
+    def masked_concepts(self) -> list[NDArray[np.int64]]:
+        """The same for models of one task each: the concepts that each task may not see."""
+        masks = self.masks()
+        offsets, concepts = masks.mask_offsets.numpy(), masks.mask_concepts.numpy()
+        return [concepts[offsets[mask] : offsets[mask + 1]] for mask in masks.task_mask.tolist()]
 
     def fields(self) -> Tensor:
         """[V] int64: the field of each concept; names in `manifest.fields`."""

@@ -9,7 +9,7 @@ ema.py           moving average of the parameters           selection.py     bes
 validation.py    metrics over the full set                  checkpoint.py    written whole, resumed at a step
 build.py, start.py  the model and what it starts from       finish.py        thresholds, model folder, summary
 context.py, precision.py  device and number format          progress.py      progress bar
-readouts.py      towers fitted anew under a shared prior
+readouts.py      towers fitted anew under a shared prior  targets.py     labels, or soft targets
 """
 
 from pipeline.config import Config

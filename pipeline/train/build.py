@@ -22,6 +22,7 @@ from pipeline.train.context import Context
 from pipeline.train.linear_start import fit_tasks, start_linear
 from pipeline.train.space import chains_of
 from pipeline.train.start import SAMPLE_ROWS, LabelStatistics, concept_embeddings
+from pipeline.train.targets import open_labels
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ def start_model(context: Context, statistics: LabelStatistics) -> nn.Module:
 def _start_linear_terms(members: Sequence[nn.Module], context: Context, statistics: LabelStatistics) -> None:
     """The same start for all: they differ in the rest."""
     offset = float(members[0].norm_offset)  # type: ignore[arg-type]
-    fitted = fit_tasks(context.shards, offset, SAMPLE_ROWS, context.settings.threads)
+    fitted = fit_tasks(open_labels(context.shards, context.layout), offset, SAMPLE_ROWS, context.settings.threads)
     for member in members:
         assert isinstance(member, MaskedModel)
         start_linear(member, fitted, statistics)

@@ -8,11 +8,12 @@ from pipeline.config import Config
 from pipeline.environment import check_slots, check_writable
 from pipeline.errors import UserError
 from pipeline.layout import Layout
-from pipeline.shards.dataset import ShardSet, open_shards
+from pipeline.shards.dataset import ShardSet
 from pipeline.train.build import model_settings
 from pipeline.train.distribution import inside_horovod
 from pipeline.train.launchers import slots_of
 from pipeline.train.steps import steps_per_epoch
+from pipeline.train.targets import training_shards
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ def check(config: Config, ranks: int, checksums: bool = True) -> ShardSet:
     groups or slots do not suffice for, an empty support and a working folder that cannot be written.
     """
     layout = Layout.of(config)
-    shards = open_shards(layout, checksums=checksums)
+    shards = training_shards(config, checksums=checksums)
     model_settings(config, shards)
     check_writable(layout.workdir)
     support = shards.manifest.splits["support"]

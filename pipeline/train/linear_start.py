@@ -17,8 +17,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from models.masked import MaskedModel
-from pipeline.linear import LinearModel, fit_linear
-from pipeline.linear.views import side_of
+from pipeline.classical import LinearModel, fit_linear
+from pipeline.classical.views import side_of
 from pipeline.shards.batches import load_csr
 from pipeline.shards.dataset import ShardSet
 from pipeline.train.start import LabelStatistics
@@ -34,11 +34,10 @@ def fit_tasks(shards: ShardSet, offset: float, max_rows: int, threads: int | Non
     """
     began = time.monotonic()
     support, validation = (load_csr(shards, split, max_rows) for split in ("support", "validation"))
-    masks = shards.masks()
+    masked_concepts = shards.masked_concepts()
 
     def fit(task_id: int) -> LinearModel:
-        task, mask = shards.tasks[task_id], int(masks.task_mask[task_id])
-        masked = masks.mask_concepts[masks.mask_offsets[mask] : masks.mask_offsets[mask + 1]].numpy().astype(np.int64)
+        task, masked = shards.tasks[task_id], masked_concepts[task_id]
         on_support, on_validation = side_of(support, task_id, masked), side_of(validation, task_id, masked)
         return fit_linear(task.kind, task.outputs, on_support, on_validation, offset)
 

@@ -11,7 +11,7 @@ import torch
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.layout import Layout
-from pipeline.shards.dataset import ShardSet, open_shards
+from pipeline.shards.dataset import ShardSet
 from pipeline.train.build import start_model
 from pipeline.train.checkpoint import fingerprint, latest_checkpoint, read_checkpoint, remove_checkpoints
 from pipeline.train.context import Context
@@ -22,6 +22,7 @@ from pipeline.train.objective import Objective
 from pipeline.train.readouts import refit_readouts
 from pipeline.train.space import TrainingSpace
 from pipeline.train.start import label_statistics
+from pipeline.train.targets import training_shards
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def run_rank(config_json: str) -> None:
     config = Config.model_validate_json(config_json)
     layout = Layout.of(config)
     try:
-        train(config, open_shards(layout, checksums=False), join_world())
+        train(config, training_shards(config, checksums=False), join_world())
     except UserError as error:
         leave_error(layout.workdir / ERROR_FILE, str(error))
         raise

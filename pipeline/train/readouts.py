@@ -64,6 +64,6 @@ def _rows_of_tasks(member: ExpertMixture, context: Context) -> dict[int, TaskRow
     found = {}
     for index, task in enumerate(context.shards.tasks):
         own = tasks == index
-        if task.kind == "binary" and len(labels[own].unique()) == 2:
+        if task.kind == "binary" and len(labels[own].unique()) > 1:
             found[index] = TaskRows(z[own], offset[own], labels[own])
     return found

@@ -18,7 +18,7 @@ from typing import Any
 
 import optuna
 
-from pipeline import summary, train
+from pipeline import summary, teach, train
 from pipeline.compare.contenders import as_configured, contenders
 from pipeline.config import Config, to_yaml
 from pipeline.config.tuning import Space
@@ -105,6 +105,7 @@ def _quality(config: Config, label: str, values: dict[str, Any], trial: optuna.T
     folder = Layout.of(ours)
     make_folder(Layout.of(config), folder)
     try:
+        teach.run(ours)
         train.run(ours, watch)
         facts = summary.read(folder, "train")
     finally:

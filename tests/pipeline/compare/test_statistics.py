@@ -43,6 +43,25 @@ def test_paired_tests_by_hand() -> None:
     assert tests["baseline"].wins == 3  # the segment it lacks is left out
 
 
+def test_signed_ranks_by_hand() -> None:
+    """Of 2^5 signs two have all ranks on one side, so p = 2/32; one outlier makes the t-test blind to it."""
+    ahead = np.array([[0.51, 0.52, 0.53, 0.54, 0.9]])
+    results = Results(segments="abcde", groups=["large"] * 5, auc={"ours": ahead, "other": np.full((1, 5), 0.5)})
+    test = paired_tests(results, "ours", ["other"])["other"]
+    assert test.rank_p_value == pytest.approx(2 / 32)
+    assert test.p_value > 0.2
+    same = paired_tests(results, "ours", ["ours"])["ours"]
+    assert same.rank_p_value == 1.0
+
+
+def test_signed_ranks_are_corrected_for_the_number_of_comparisons() -> None:
+    tests = paired_tests(RESULTS, "ours", ["other", "baseline"])
+    # Alone: all three signs the same, 2 / 2^3; of two tests the smaller p counts twice, and the other is none below it.
+    assert paired_tests(RESULTS, "ours", ["baseline"])["baseline"].rank_p_value == pytest.approx(0.25)
+    assert tests["baseline"].rank_p_value == pytest.approx(0.5)
+    assert tests["other"].rank_p_value == pytest.approx(0.5)
+
+
 def test_ranks_leave_out_segments_that_somebody_lacks() -> None:
     assert average_ranks(RESULTS, ["ours", "other", "baseline"]) == pytest.approx(
         {"ours": 4 / 3, "other": 5 / 3, "baseline": 3.0}

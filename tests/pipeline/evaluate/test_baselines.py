@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from pipeline.evaluate import trees
+from pipeline.classical import fit_linear, linear, trees
+from pipeline.classical.views import View, row_scale, without
 from pipeline.evaluate.baselines import Fitted, Splits, fit_baselines
 from pipeline.evaluate.cache import cached, key_of
 from pipeline.evaluate.metrics import auc
-from pipeline.linear import fit, fit_linear
-from pipeline.linear.views import View, row_scale, without
 from pipeline.shards.batches import load_csr
 from pipeline.shards.dataset import open_folder
 from tests.pipeline.evaluate.world import LABEL_CONCEPT, TASKS, write_world
@@ -65,7 +64,7 @@ def test_masked_scores_do_not_depend_on_the_masked_concept_in_the_query(splits: 
 def test_a_validation_of_one_class_chooses_the_default(splits: Splits, kind: str) -> None:
     view = _with_validation_labels(splits.view(TRAVEL), 0.0)
     if kind == "linear":
-        assert fit_linear(view.kind, view.classes, view.support, view.validation).strength == fit.DEFAULT
+        assert fit_linear(view.kind, view.classes, view.support, view.validation).strength == linear.DEFAULT
     else:
         features = (view.support.features, view.validation.features)
         assert trees.TreeFitter().fit(view, features)[2].tolist() == [trees.DEFAULT_ROUNDS]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.classical.views import side_of
 from pipeline.config import load_config
 from pipeline.errors import UserError
-from pipeline.linear.views import side_of
 from pipeline.shards.batches import load_csr, scan_batches
 from pipeline.shards.dataset import open_folder
 from pipeline.train.build import check_model, start_model

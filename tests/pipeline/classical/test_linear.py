@@ -7,8 +7,8 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
-from pipeline.linear import fit, fit_linear
-from pipeline.linear.views import Side, row_scale, scale_rows
+from pipeline.classical import fit_linear, linear
+from pipeline.classical.views import Side, row_scale, scale_rows
 
 V = 12
 
@@ -23,7 +23,7 @@ def side(rows: int, seed: int, kind: str = "binary") -> Side:
 
 @pytest.mark.parametrize("offset", [1.0, 20.0])
 def test_the_fit_is_that_of_scikit_learn_run_to_the_end(monkeypatch: pytest.MonkeyPatch, offset: float) -> None:
-    monkeypatch.setattr(fit, "STRENGTHS", (0.1, 1.0))
+    monkeypatch.setattr(linear, "STRENGTHS", (0.1, 1.0))
     support, validation, unseen = side(300, 0), side(100, 1), side(50, 2)
     found = fit_linear("binary", 1, support, validation, offset)
     unit = row_scale(support.features, offset).mean()

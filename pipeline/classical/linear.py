@@ -12,8 +12,8 @@ from scipy.sparse import csr_matrix
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from pipeline.linear.losses import mean_loss
-from pipeline.linear.views import NORM_OFFSET, Side, can_choose, row_scale, scale_rows
+from pipeline.classical.losses import mean_loss
+from pipeline.classical.views import NORM_OFFSET, Side, can_choose, row_scale, scale_rows
 
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """C of the L2 penalty, from strong to weak."""
