@@ -25,7 +25,7 @@ CONFIG = os.environ["METACON_CONFIG"]
 MASTER = os.environ.get("METACON_MASTER", "local[*]")
 HORIZON = int(os.environ.get("METACON_HORIZON", "7"))
 
-STAGES = ("prepare", "unfold", "align", "train", "score", "evaluate")
+STAGES = ("prepare", "unfold", "align", "teach", "train", "score", "evaluate")  # those with nothing to do say so
 OVERRIDES = (
     f"unfold.cutoff={{{{ macros.ds_add(ds, -{HORIZON}) }}}}",
     "score.run_date={{ ds }}",

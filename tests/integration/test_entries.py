@@ -43,7 +43,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], words: str) -> None:
 
 
 def test_there_is_an_entry_for_each_stage_and_one_for_all() -> None:
-    assert {"align", "evaluate", "prepare", "run", "score", "simulate", "train", "unfold"} <= set(ENTRIES)
+    assert {"align", "evaluate", "prepare", "run", "score", "simulate", "teach", "train", "unfold"} <= set(ENTRIES)
 
 
 @pytest.mark.parametrize("entry", ENTRIES)

@@ -265,8 +265,8 @@ def test_the_dag_runs_the_stages_in_order_with_options_that_the_entries_take(mon
     monkeypatch.setenv("METACON_HOME", str(REPOSITORY))
     load(REPOSITORY / "jobs" / "dags" / "metacon_daily.py")
 
-    assert [task.name for task in tasks] == ["prepare", "unfold", "align", "train", "score", "evaluate"]
-    assert [task.after for task in tasks] == [[], ["prepare"], ["unfold"], ["align"], ["train"], ["score"]]
+    assert [task.name for task in tasks] == ["prepare", "unfold", "align", "teach", "train", "score", "evaluate"]
+    assert [task.after for task in tasks] == [[], ["prepare"], ["unfold"], ["align"], ["teach"], ["train"], ["score"]]
     for task in tasks:
         filled = task.command.replace("{{ ds }}", "2026-03-08").replace("{{ ds_nodash }}", "20260308")
         words = shlex.split(re.sub(r"{{ macros\.ds_add\(ds, -7\) }}", "2026-03-01", filled))
