@@ -1,6 +1,6 @@
 """Unfolding events, side by side: ours, MLlib's CountVectorizer pipeline, DuckDB.
 
-    python -m benchmarks.unfold [--events 1000000 10000000] [--rounds 3 1] [--skew] [--stages]
+    python -m benchmarks.unfold [--events 1000000 10000000] [--rounds 3 1] [--ways ours DuckDB] [--skew] [--stages]
 
 All three read the same Parquet rows, turn six columns into the same concepts, drop those of fewer than 5 entities, and
 write one sparse vector an entity to Parquet. Ours is the whole stage: it also checks every row, keeps bad ones apart,
@@ -31,6 +31,7 @@ from benchmarks import spark_stages
 from benchmarks.unfold_ways import SKEWS, Shape, configuration, duck, mllib, ours, write_events
 from pipeline.session import get_session
 
+WAYS = ("ours", "MLlib", "DuckDB")
 Seconds = dict[str, list[float]]
 """Of each way in each round."""
 
@@ -50,8 +51,10 @@ def measure(ways: dict[str, Callable[[], Shape]], rounds: int, warm_up: bool) ->
     return seconds, shapes
 
 
-def side_by_side(folder: Path, events: int, rounds: int, warm_up: bool, stages: bool) -> Seconds:
-    """Ours, MLlib and DuckDB on the same rows, as a table."""
+def side_by_side(
+    folder: Path, events: int, rounds: int, warm_up: bool, stages: bool, chosen: Sequence[str] = WAYS
+) -> Seconds:
+    """The chosen ways on the same rows, as a table; ours is always among them."""
     write_events(folder / "events", events)
     config = configuration(folder, str(folder / "events"))
     spark = get_session(config)
@@ -69,7 +72,7 @@ def side_by_side(folder: Path, events: int, rounds: int, warm_up: bool, stages: 
         "MLlib": lambda: mllib(str(folder / "events"), str(folder / "mllib"), spark),
         "DuckDB": lambda: duck(str(folder / "events"), str(folder / "duck.parquet")),
     }
-    seconds, shapes = measure(ways, rounds, warm_up)
+    seconds, shapes = measure({name: ways[name] for name in WAYS if name in ("ours", *chosen)}, rounds, warm_up)
     if len(set(shapes.values())) != 1:
         raise AssertionError(f"the ways do not agree on entities, concepts and vocabulary: {shapes}")
     entities, weights, concepts = shapes["ours"]
@@ -115,6 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, nargs="+", default=[1_000_000])
     parser.add_argument("--rounds", type=int, nargs="+", default=[3], help="for each size; the last one for the rest")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="ours is always one")
     parser.add_argument("--skew", action="store_true", help="ours at the first size with skewed events too")
     parser.add_argument("--stages", action="store_true", help="Spark's own metrics of our last round")
     options = parser.parse_args()
@@ -125,7 +129,16 @@ def main() -> None:
             rounds = options.rounds[min(place, len(options.rounds) - 1)]
             folder = Path(scratch) / str(events)
             folder.mkdir()
-            seconds.append(side_by_side(folder, events, rounds, warm_up=place == 0, stages=options.stages))
+            seconds.append(
+                side_by_side(
+                    folder,
+                    events,
+                    rounds,
+                    warm_up=place == 0 and rounds > 1,
+                    stages=options.stages,
+                    chosen=options.ways,
+                )
+            )
             shutil.rmtree(folder)
         if options.skew:
             skewed(Path(scratch), options.events[0], options.rounds[0], spark)

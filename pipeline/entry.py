@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -14,6 +15,8 @@ from pipeline.errors import UserError
 from pipeline.layout import Layout
 
 logger = logging.getLogger(__name__)
+
+_UNREADABLE = re.compile(r"\[FAILED_READ_FILE[^\n]*")
 
 
 def main(description: str, run: Callable[[Config], None], arguments: Sequence[str] | None = None) -> None:
@@ -33,9 +36,26 @@ def main(description: str, run: Callable[[Config], None], arguments: Sequence[st
         sys.stderr.write(f"error: {error}\n")
         sys.stderr.flush()
         raise SystemExit(2) from None
+    except Exception as error:
+        message = _unreadable(error)
+        if message is None:
+            raise
+        sys.stderr.write(f"error: {message}\n")
+        raise SystemExit(2) from None
     except KeyboardInterrupt:
         sys.stderr.write("interrupted: what was there before still stands; run the same again\n")
         raise SystemExit(130) from None
+
+
+def _unreadable(error: Exception) -> str | None:
+    """What Spark says of an input file that it met in the middle of its work and could not read; else None."""
+    found = _UNREADABLE.search(str(error))
+    if found is None:
+        return None
+    return (
+        f"{found.group(0).strip()}: the file is damaged, or has other columns, another order of them or other types than "
+        "the rest of its folder; mend it, or give it a folder of its own"
+    )
 
 
 def _parser(description: str) -> argparse.ArgumentParser:

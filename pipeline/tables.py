@@ -29,6 +29,7 @@ class Tables:
         self._spark = spark
         self._root = Layout.of(config).tables
         self._together: set[str] = set()
+        self._replaced: set[str] = set()
         self._schemas: dict[str, StructType] = {}
         """Of the Parquet tables that this object wrote: to read a table's schema takes Spark a job."""
 
@@ -65,6 +66,7 @@ class Tables:
     def replace(self, name: str, rows_df: DataFrame) -> None:
         """Write a table whole, in place of what stood there. Raises UserError where the place cannot be written."""
         check_writable(Path(self.path(name)))
+        self._replaced.add(name)
         if self._format == "delta":
             writer = rows_df.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
             writer.save(self.path(name))
@@ -76,14 +78,22 @@ class Tables:
     @contextmanager
     def together(self, *names: str) -> Iterator[None]:
         """Tables that make sense only together: none of them can be read, but by this object, from here until the
-        end. A process that dies in between, or an exception, leaves them so until they are written again.
+        end. A process that dies in between, or an exception after the first of them was replaced, leaves them so until
+        they are written again.
         """
         check_writable(self._root)
         self._root.mkdir(parents=True, exist_ok=True)
+        were_whole = not any(self._mark(name).exists() for name in names)
         for name in names:
             self._mark(name).touch()
-        self._together = set(names)
-        yield
+        self._together, self._replaced = set(names), set()
+        try:
+            yield
+        except BaseException:
+            if were_whole and not self._replaced & self._together:  # nothing was touched yet
+                for name in names:
+                    self._mark(name).unlink(missing_ok=True)
+            raise
         self._together = set()
         for name in names:
             self._mark(name).unlink(missing_ok=True)

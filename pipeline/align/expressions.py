@@ -18,6 +18,8 @@ from pipeline.examples import after_each_cutoff
 
 ENTITY, TIME = "_entity", "_time"
 """The columns that `pipeline.sources` adds to a source's rows."""
+EXACT = "decimal(38,9)"
+"""What sums of labels are taken in."""
 
 
 def label_window(rows_df: DataFrame, unfold: Unfold) -> DataFrame:
@@ -66,10 +68,10 @@ def _aggregates(rows_df: DataFrame, segment: Segment, value: Column, timed: bool
         order = [F.col(TIME)] if timed else []
         found = F.max(F.when(value.isNotNull(), F.struct(*order, value.alias("value"))))["value"]
     elif how == "sum":
-        # In sorted order, so that the rounding of the sum does not depend on how rows were shuffled.
-        ordered = F.array_sort(F.collect_list(value))
-        added = F.aggregate(ordered, F.lit(0.0), lambda total, one: total + one)
-        found = F.when(F.count(value) > 0, added)
+        # In decimals, so that the sum does not depend on how rows were shuffled, and no list of them is held.
+        exact = value.try_cast(EXACT)
+        beyond = F.max(value.isNotNull() & exact.isNull())  # NaN, infinite, or too large
+        found = F.when(beyond, F.lit(float("nan"))).otherwise(F.sum(exact).cast("double"))
     else:
         found = {"any": F.max, "max": F.max, "count": F.count}[how](value)
     columns = {"value": found}
@@ -99,13 +101,13 @@ def _result(task: int, segment: Segment) -> tuple[Column, Column]:
 def _expression(rows_df: DataFrame, segment: Segment, text: str, key: str) -> Column:
     try:
         column = F.expr(text)
-        rows_df.select(column)
+        rows_df.agg(F.count(column))  # of each row: neither aggregates nor windows, which label.aggregate is for
     except (AnalysisException, ParseException) as error:
         columns = ", ".join(name for name in rows_df.columns if not name.startswith("_"))
         message = str(error).strip().splitlines()[0]
         raise UserError(
             f"segment {segment.name}: {key} {text!r} does not fit source {segment.label.source}: {message}; "
-            f"columns there: {columns}"
+            f"columns there: {columns}; it is of one row, and label.aggregate says how rows become a label"
         ) from None
     return column
 

@@ -17,8 +17,10 @@ from pipeline.align.tasks import Counts
 from pipeline.config import Config
 from pipeline.config.segments import LabelTable
 from pipeline.config.sources import Source
+from pipeline.cutoffs import check_cutoff
 from pipeline.errors import UserError
 from pipeline.examples import before_each_cutoff, entity_of
+from pipeline.layout import Layout
 from pipeline.session import get_session
 from pipeline.sources import DEFECT, bad_rows, read_marked, read_source
 from pipeline.splits import SUPPORT, entities_with_split
@@ -49,6 +51,7 @@ def read_inputs(config: Config) -> Inputs:
         raise UserError("no segments declared: the align stage needs at least one under segments")
     tables = Tables(config, get_session(config))
     vectors_df = tables.read("concept_vectors", "the unfold")
+    check_cutoff(Layout.of(config), config.unfold)
     vocabulary_df = tables.read("vocabulary", "the unfold")
     hashed = config.unfold.vocabulary.kind == "hashed"
     entities_df = entities_with_split(config, vectors_df)

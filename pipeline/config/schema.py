@@ -114,6 +114,13 @@ class Config(Section):
             _known(segment.label.table, tables, f"segment {segment.name}: label table")
             if isinstance(segment.sample_space, Space):
                 _known(segment.sample_space.source, sources, f"segment {segment.name}: sample_space source")
+        for source in self.sources:
+            for rule in source.rules:
+                if rule.kind == "path" and rule.aggregate == "count" and self._has_weighted_edges:
+                    raise ValueError(
+                        f"source {source.name}, rule {rule.name}: aggregate count would cut weights of edges "
+                        "down to whole numbers; use sum"
+                    )
         if self.derive.rules and not self.has_knowledge:
             raise ValueError("derive.rules have nothing to derive from: declare a knowledge_base, graphs or facts")
         check_compositions(self.segments)
@@ -137,14 +144,29 @@ class Config(Section):
         return handler([source for source in sources if not isinstance(source, Derived)])
 
     def with_derived(self) -> Config:
-        """With the sources that databases, graphs and facts are read as."""
+        """With the sources that databases, graphs and facts are read as. Paths that may go over weighted edges add
+        fractions up."""
         derived = derived_sources(self.databases, self.graphs, self.facts)
-        return self.model_copy(update={"sources": [*self.sources, *derived]}) if derived else self
+        sources = [_summing(source) for source in self.sources] if self._has_weighted_edges else self.sources
+        return self.model_copy(update={"sources": [*sources, *derived]}) if derived else self
+
+    @property
+    def _has_weighted_edges(self) -> bool:
+        return any(edges.weight is not None for graph in self.graphs for edges in graph.edges)
 
     @property
     def has_knowledge(self) -> bool:
         """Whether there is anything to make triples of."""
         return bool(self.knowledge_base or self.graphs or self.facts)
+
+
+def _summing(source: Source) -> Source:
+    """Its path rules without an aggregate add weights up, in place of counting them."""
+    rules = [
+        rule.model_copy(update={"aggregate": "sum"}) if rule.kind == "path" and rule.aggregate is None else rule
+        for rule in source.rules
+    ]
+    return source.model_copy(update={"rules": rules})
 
 
 def _known(name: str | None, names: set[str], what: str) -> None:

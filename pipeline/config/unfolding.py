@@ -16,6 +16,8 @@ class Vocabulary(Section):
     kind: Literal["exact", "hashed"] = "exact"
     bits: int = Field(default=20, ge=4, le=30)
     """hashed: concept ids are xxhash64 into 2^bits."""
+    min_share: float = Field(default=0.0, ge=0, lt=1)
+    """Concepts of less than this share of the entities are dropped, too (exact vocabulary)."""
     max_share: float = Field(default=1.0, gt=0, le=1)
     """Concepts of more than this share of the entities are dropped (exact vocabulary)."""
 
@@ -28,8 +30,10 @@ class Vocabulary(Section):
     def _exact(self) -> Vocabulary:
         if self.kind == "hashed" and self.ids == "stable":
             raise ValueError("ids: stable is for the exact vocabulary: a hashed concept has the same id in every run")
-        if self.kind == "hashed" and self.max_share < 1:
-            raise ValueError("max_share is for the exact vocabulary: a hashed one keeps every concept")
+        if self.kind == "hashed" and (self.max_share < 1 or self.min_share > 0):
+            raise ValueError("min_share and max_share are for the exact vocabulary: a hashed one keeps every concept")
+        if self.min_share >= self.max_share:
+            raise ValueError(f"min_share {self.min_share} is not below max_share {self.max_share}: no concept is left")
         return self
 
 

@@ -105,7 +105,11 @@ class Files:
         if not changed and not gone:
             return 0
         if gone:
-            logger.info("source %s: %d files are gone", source.name, len(gone))
+            logger.warning(
+                "source %s: %d files are gone; their days keep what they have, unless events come late for them: a late "
+                "day is unfolded from the files that are there",
+                *(source.name, len(gone)),
+            )
         marked_df = read_marked(self._config, source, with_file=True)
         if changed != set(there):
             marked_df = marked_df.where(F.col(FILE).isin(sorted(changed)))

@@ -20,6 +20,11 @@ def quoted(column: str) -> str:
     return ".".join("`" + part.replace("`", "``") + "`" for part in column.split("."))
 
 
+def whole(name: str) -> str:
+    """A column by its whole name, dots included, for use in Spark SQL."""
+    return "`" + name.replace("`", "``") + "`"
+
+
 def type_of(rows_df: DataFrame, column: str) -> T.DataType:
     """The type of a column or nested field that is there."""
     return rows_df.select(F.col(quoted(column))).schema.fields[0].dataType

@@ -106,6 +106,9 @@ def _open_text(reader: DataFrameReader, path: str, table: Table) -> DataFrame:
     if table.format == "csv":
         # A parser that skips unused columns does not see that a record is too short or too long.
         reader = reader.option("columnPruning", "false")
+        if "enforceSchema" not in table.options:
+            # Else a file whose header has the columns in another order would be read with values swapped.
+            reader = reader.option("enforceSchema", "false")
     return reader.schema(schema).load(path)
 
 

@@ -94,5 +94,7 @@ def read_edges(config: Config, graph: Graph, edges: Edges, ids_df: DataFrame) ->
         ).isNull()
     if edges.weight is not None:
         weight = F.col(edges.weight).try_cast("double")
+        text = F.trim(F.col(edges.weight).cast("string"))
+        wrong[f"{edges.weight} is missing"] = text.isNull() | (text == "")
         wrong[f"{edges.weight} is not above 0"] = weight.isNotNull() & ~(weight > 0)
     return marked(rows_df, source, F.lit(None).cast("string"), wrong, own)

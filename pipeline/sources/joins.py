@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from pipeline.config import Config
 from pipeline.config.sources import Join, Source
 from pipeline.errors import UserError
-from pipeline.sources.columns import as_text, check_columns, quoted, type_of
+from pipeline.sources.columns import as_text, check_columns, quoted, type_of, whole
 from pipeline.sources.files import CORRUPT, name_of, read_table
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def _by_key(config: Config, join: Join, what: str) -> DataFrame:
     if bad:
         logger.warning("%s: %d malformed rows are left out", what, bad)
     others = [name for name in table_df.columns if name not in (join.key, CORRUPT)]
-    good_df = table_df.where(good).select(key.alias(_KEY), *(quoted(name) for name in others))
+    good_df = table_df.where(good).select(key.alias(_KEY), *(whole(name) for name in others))
     doubled = good_df.groupBy(_KEY).count().where("count > 1").orderBy(_KEY).first()
     if doubled is not None:
         raise UserError(

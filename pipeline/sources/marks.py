@@ -11,7 +11,7 @@ from pyspark.sql import types as T
 
 from pipeline.config.sources import Source
 from pipeline.errors import UserError
-from pipeline.sources.columns import as_text, is_simple, quoted, type_of
+from pipeline.sources.columns import as_text, is_simple, quoted, type_of, whole
 from pipeline.sources.files import CORRUPT, first_line, name_of, parse_type
 
 DEFECT = "_defect"
@@ -54,8 +54,8 @@ def marked(
         first = {f"malformed {source.format} record": F.col(CORRUPT).isNotNull(), **first}
     reasons = [F.when(condition, F.lit(reason)) for reason, condition in (first | defects).items()]
     defect = F.coalesce(*reasons, F.lit(None).cast("string"))
-    raw = F.to_json(F.struct(*(F.col(quoted(name)) for name in own or rows_df.columns)))
-    columns = {name: F.col(quoted(name)) for name in rows_df.columns}
+    raw = F.to_json(F.struct(*(F.col(whole(name)) for name in own or rows_df.columns)))
+    columns = {name: F.col(whole(name)) for name in rows_df.columns}
     for column, value in converted.items():
         root, _, rest = column.partition(".")
         columns[root] = columns[root].withField(rest, value) if rest else value

@@ -51,6 +51,11 @@ def _edges(config: Config, graph: Graph, edges: Edges, ids_df: DataFrame) -> Par
     if edges.time is not None:
         if config.unfold.cutoff is None:
             raise UserError(f"graph {graph.name}: edges have a time, so unfold.cutoff is needed")
+        if config.unfold.cutoffs:
+            raise UserError(
+                f"graph {graph.name}: edges have a time, and triples are those before one cutoff: with unfold.cutoffs "
+                "an earlier example would see later edges; unfold one cutoff at a time, or leave out the edges' time"
+            )
         naive = marked_df.where(F.col(DEFECT) == f"{edges.time} {NAIVE}").limit(1).count()
         if naive:
             raise UserError(f"graph {graph.name}: time {edges.time} of edges {NAIVE}; set timezone: UTC, or theirs")

@@ -30,6 +30,7 @@ from pipeline.unfold.fields import Field, in_window
 
 KNOWLEDGE_BASE = "knowledge_base"
 _RELATION = re.compile(r"UnresolvedRelation \[([^\]]*)\]")
+_CLOCK = re.compile(r"\b(current_date|current_timestamp|current_time|localtimestamp|now)\(")
 _COMMAND = "org.apache.spark.sql.catalyst.plans.logical.Command"
 
 
@@ -106,6 +107,8 @@ def _query(spark: SparkSession, rule: Rule, tables: Mapping[str, DataFrame], whe
         plan = spark._jsparkSession.sessionState().sqlParser().parsePlan(rule.query)
         if spark._jvm.java.lang.Class.forName(_COMMAND).isInstance(plan) or "Insert" in plan.nodeName():
             raise UserError(f"{where}: the query is {plan.nodeName()}: only a SELECT is taken")
+        if "UnresolvedIdentifier" in plan.toString():
+            raise UserError(f"{where}: the query names a table by IDENTIFIER, which may hold the future")
         for name in _RELATION.findall(plan.toString()):
             known = ", ".join(sorted(tables))
             parts = [part.strip() for part in name.split(",")]
@@ -113,7 +116,11 @@ def _query(spark: SparkSession, rule: Rule, tables: Mapping[str, DataFrame], whe
             if len(parts) > 1 or (not ours and spark.catalog.tableExists(parts[0])):
                 raise UserError(f"{where}: the query reads {'.'.join(parts)}, which may hold the future; use {known}")
         result_df = spark.sql(rule.query or "")
-        if not result_df._jdf.queryExecution().analyzed().deterministic():
+        analyzed = result_df._jdf.queryExecution().analyzed()
+        clock = _CLOCK.search(analyzed.toString())
+        if clock is not None:
+            raise UserError(f"{where}: the query asks for {clock.group(1)}: what it says would change from day to day")
+        if not analyzed.deterministic():
             raise UserError(f"{where}: the query is not deterministic (rand, uuid, …): no two runs would agree")
     except (PySparkException, Py4JJavaError) as error:
         raise UserError(f"{where}: Spark cannot run the query: {first_line(error)}") from None

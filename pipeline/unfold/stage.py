@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from pipeline import summary
 from pipeline.config import Config
+from pipeline.cutoffs import write_cutoff
 from pipeline.environment import check_writable
 from pipeline.errors import UserError
 from pipeline.faults import fault_point
@@ -107,6 +108,7 @@ class _Stage:
             else:
                 vectors_df = concept_vectors(numbered_df, self._config.unfold.transform, counts)
             self._tables.replace("concept_vectors", vectors_df)
+            write_cutoff(self._layout, self._config.unfold)
             fault_point("unfold:after-vectors")
         self._tick("vectors")
         self.describe("counts of entities")
@@ -175,8 +177,12 @@ class _Stage:
     def _bounds_of(self, masks_df: DataFrame) -> tuple[int, int]:
         """The entities that a concept of the vocabulary has at least and at most."""
         vocabulary = self._config.unfold.vocabulary
-        most = math.floor(vocabulary.max_share * masks_df.count()) if vocabulary.max_share < 1 else 2**62
-        return vocabulary.min_entities if vocabulary.kind == "exact" else 1, most
+        if vocabulary.kind == "hashed":
+            return 1, 2**62
+        by_share = vocabulary.min_share > 0 or vocabulary.max_share < 1
+        entities = masks_df.count() if by_share else 0
+        least = max(vocabulary.min_entities, math.ceil(vocabulary.min_share * entities))
+        return least, math.floor(vocabulary.max_share * entities) if vocabulary.max_share < 1 else 2**62
 
     def _number(self, pairs_df: DataFrame, named_df: DataFrame, size: int) -> tuple[DataFrame, int]:
         """Write the vocabulary; entity_id, concept_id, weight of every association that has an id, and how many
@@ -225,7 +231,8 @@ class _Stage:
             unfold, (least, most) = self._config.unfold, self._bounds
             share = f" and at most {most} (unfold.vocabulary.max_share)" if unfold.vocabulary.max_share < 1 else ""
             raise UserError(
-                f"the vocabulary is empty: no concept has {least} entities (unfold.vocabulary.min_entities){share} in "
+                f"the vocabulary is empty: no concept has {least} entities (unfold.vocabulary.min_entities"
+                f"{', min_share' if unfold.vocabulary.min_share else ''}){share} in "
                 f"[{unfold.start or 'the beginning'}, {unfold.cutoff or 'the end'}); lower it, or look at the sources' "
                 "paths and rules"
             )

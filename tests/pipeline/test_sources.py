@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import datetime
 
 import pytest
 
+from pipeline.config import to_yaml
+from pipeline.entry import main
 from pipeline.errors import UserError
 from pipeline.sources import read_source
 from pipeline.unfold import run
@@ -161,3 +164,50 @@ def test_the_type_of_an_unrelated_later_value_changes_no_text(spark, tmp_path, m
         path = write_json(tmp_path, "events", [*rows, *later])
         config = make_config(sources=[event_source(path, RULES)])
         assert rows_of(config)[0][2] == "1"
+
+
+def test_csv_files_with_columns_in_another_order_are_refused_not_swapped(spark, tmp_path, make_config, capsys):
+    folder = tmp_path / "events"
+    folder.mkdir()
+    (folder / "1.csv").write_text("user,at,item\nu,2026-02-01,a\n", encoding="utf-8")
+    (folder / "2.csv").write_text("item,at,user\na,2026-02-01,u\n", encoding="utf-8")
+    source = event_source(str(folder), RULES) | {"format": "csv", "options": {"header": "true"}}
+    config = make_config(*SETTINGS, sources=[source], unfold={"cutoff": CUTOFF})
+    assert_refused(config, capsys, "another order of them")
+
+
+def test_parquet_files_that_disagree_on_a_type_are_refused(spark, tmp_path, make_config, capsys):
+    folder = tmp_path / "events"
+    for name, kind in (("1", "string"), ("2", "int")):
+        rows_df = spark.createDataFrame([("2026-02-01", "a", "7")], "at string, item string, user string")
+        rows_df.withColumn("user", rows_df["user"].cast(kind)).write.parquet(str(folder / name))
+    config = make_config(
+        *SETTINGS,
+        sources=[event_source(str(folder), RULES) | {"format": "parquet", "options": {"recursiveFileLookup": "true"}}],
+        unfold={"cutoff": CUTOFF},
+    )
+    assert_refused(config, capsys, "FAILED_READ_FILE")
+
+
+def test_a_column_with_a_dot_that_nobody_names_does_no_harm(spark, tmp_path, make_config):
+    path = tmp_path / "events.csv"
+    path.write_text("user,at,item,hours.per.week\nu,2026-02-01,a,40\n", encoding="utf-8")
+    source = event_source(str(path), RULES) | {"format": "csv", "options": {"header": "true"}}
+    config = make_config(*SETTINGS, sources=[source], unfold={"cutoff": CUTOFF})
+    assert unfolded(config, spark) == {"u": {"s.item=a": 1}}
+
+
+def assert_refused(config, capsys, words):
+    """As a job: exit code 2, and the words without a traceback."""
+    with pytest.raises(SystemExit) as exit_info:
+        run_entry(run, config)
+    assert exit_info.value.code == 2
+    told = capsys.readouterr().err
+    assert words in told.splitlines()[-1]
+
+
+def run_entry(stage, config):
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(to_yaml(config))
+        file.flush()
+        main("A stage.", stage, ["--config", file.name])

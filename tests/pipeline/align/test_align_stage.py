@@ -14,6 +14,7 @@ from pipeline import summary
 from pipeline.align import run
 from pipeline.align.inputs import read_inputs
 from pipeline.config import Config, load_config
+from pipeline.cutoffs import write_cutoff
 from pipeline.errors import UserError
 from pipeline.layout import Layout
 from pipeline.shards.batches import Matrix, load_csr
@@ -230,3 +231,14 @@ def test_without_segments_or_vectors_there_is_nothing_to_align(world: Path) -> N
         run(make_config(world, world / "none", segments=[]))
     with pytest.raises(UserError, match="no table concept_vectors here; run the unfold stage first"):
         run(make_config(world, world / "none"))
+
+
+def test_vectors_of_another_cutoff_are_refused(spark: SparkSession, world: Path, tmp_path: Path) -> None:
+    """Labels would come from within the window that features come from."""
+    config = with_unfolded_tables(make_config(world, tmp_path / "run"), spark, world)
+    later = config.unfold.model_copy(update={"cutoff": "2026-03-05 00:00:00"})
+    write_cutoff(Layout.of(config), later)
+    with pytest.raises(UserError, match=r"made at the cutoff 2026-03-05 .*but the configuration says"):
+        read_inputs(config)
+    write_cutoff(Layout.of(config), config.unfold)
+    assert read_inputs(config).vectors_df.count() > 0

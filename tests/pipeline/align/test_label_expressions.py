@@ -123,6 +123,7 @@ def test_the_window_is_half_open(spark: SparkSession) -> None:
     [
         ({"expression": "acton = 'buy'"}, "segment s: label.expression .*acton.*columns there: action, amount, level"),
         ({"expression": "action = "}, "segment s: label.expression"),
+        ({"expression": "sum(amount) > 100"}, "it is of one row, and label.aggregate says how rows become a label"),
         ({"expression": "true", "sample_space": "nowhere > 1"}, "segment s: sample_space 'nowhere > 1'"),
     ],
 )

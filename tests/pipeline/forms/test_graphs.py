@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.unfold import run
-from tests.pipeline.unfold.helpers import CUTOFF, SETTINGS, quarantined, unfolded, write_json
+from tests.pipeline.unfold.helpers import CUTOFF, SETTINGS, event_source, quarantined, unfolded, write_json
 
 USERS = [{"id": 1, "age": "34", "town": None}, {"id": "2", "age": None, "town": " "}, {"id": None, "age": "5"}]
 FILMS = [{"id": 1, "price": "12.5", "tags": "old|loud"}, {"id": 7, "price": None, "tags": None}]
@@ -24,6 +24,7 @@ EDGES = [
     ("1", "rates", None, "1", "2026-01-01T00:00:00Z"),
     ("1", "rates", "7", "-1", "2026-01-01T00:00:00Z"),
     ("1", "rates", "7", "much", "2026-01-01T00:00:00Z"),
+    ("1", "rates", "7", " ", "2026-01-01T00:00:00Z"),
 ]
 RULES = [
     {"name": "age", "path": "age"},
@@ -79,6 +80,7 @@ def test_walks_are_typed_weighted_and_see_no_future(make, quick):
         ("g.edges", "source is no node of the type that the relation leaves"),
         ("g.edges", "target is missing"),
         ("g.edges", "target is no node of the type that the relation arrives at"),
+        ("g.edges", "weight is missing"),
         ("g.edges", "weight is not above 0"),
         ("g.edges", "weight is not of type double"),
         ("g.user", "id is missing"),
@@ -122,3 +124,32 @@ def test_a_path_that_does_not_fit_the_types_is_refused_when_the_configuration_is
 def test_what_makes_no_sense_is_refused_when_the_configuration_is_read(make, changes, message):
     with pytest.raises(UserError, match=message):
         make(**changes)
+
+
+def test_timed_edges_and_several_cutoffs_are_refused(make, quick):
+    """An earlier example would see edges that come after its own cutoff."""
+    config = make()
+    unfold = config.unfold.model_copy(update={"cutoffs": ["2026-02-01 00:00:00", CUTOFF]})
+    with pytest.raises(UserError, match=r"graph g: edges have a time.* unfold one cutoff at a time"):
+        run(config.model_copy(update={"unfold": unfold}))
+
+
+def test_a_path_from_a_source_over_weighted_edges_adds_fractions_up(tmp_path, make, make_config, quick):
+    rows = [{"user": "u", "film": "1", "at": "2026-02-01T00:00:00Z"}] * 2
+    source = event_source(
+        write_json(tmp_path, "seen", rows), [{"name": "by", "kind": "path", "column": "film", "path": "^user.rates"}]
+    )
+    edges = [("1", "rates", "1", "0.25", "2026-01-01T00:00:00Z"), ("2", "rates", "1", "1.5", "2026-01-01T00:00:00Z")]
+    graph = make([{"name": "age", "path": "age"}], edges).model_dump(mode="json")["graphs"]
+
+    def config(**more):
+        return make_config(
+            *SETTINGS,
+            sources=[source | {"rules": [source["rules"][0] | more]}],
+            graphs=graph,
+            unfold={"cutoff": CUTOFF},
+        )
+
+    assert unfolded(config(), quick)["u"] == {"s.by=1": 0.5, "s.by=2": 3}
+    with pytest.raises(UserError, match="source s, rule by: aggregate count would cut weights of edges down"):
+        config(aggregate="count")

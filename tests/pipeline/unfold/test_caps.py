@@ -73,6 +73,18 @@ def test_too_common_concepts_are_dropped_and_counted(spark, make):
     assert set(vectors_of(config, spark)) == {"u0", "u1"}
 
 
+def test_too_rare_concepts_are_dropped_by_share(spark, make):
+    rows = [{"user": f"u{n}", "item": item, "w": 1, "tag": "all"} for n in range(5) for item in "ab"[: 1 + (n < 2)]]
+    config = make("unfold.vocabulary.min_share=0.41", rows=rows)  # 2.05 of 5 entities: three are needed
+    assert unfolded(config, spark) == {f"u{n}": {"s.item=a": 1, "s.tag=all": 1 + (n < 2)} for n in range(5)}
+    assert facts_of(config)["concepts_pruned"] == 1
+    assert set(unfolded(make("unfold.vocabulary.min_share=0.4", rows=rows), spark)["u0"]) == {
+        "s.item=a",
+        "s.item=b",
+        "s.tag=all",
+    }
+
+
 def test_hashed_ids_have_norms_too(spark, make):
     config = make(
         "unfold.normalise=field", "unfold.vocabulary.kind=hashed", "unfold.vocabulary.bits=16", rules=RULES[1:]
@@ -86,7 +98,9 @@ def test_hashed_ids_have_norms_too(spark, make):
     [
         ("unfold.max_concepts=0", "max_concepts"),
         ("unfold.normalise=rows", "normalise"),
-        ("unfold.vocabulary={kind: hashed, max_share: 0.5}", "max_share is for the exact vocabulary"),
+        ("unfold.vocabulary={kind: hashed, max_share: 0.5}", "min_share and max_share are for the exact vocabulary"),
+        ("unfold.vocabulary={kind: hashed, min_share: 0.5}", "min_share and max_share are for the exact vocabulary"),
+        ("unfold.vocabulary={min_share: 0.5, max_share: 0.5}", "no concept is left"),
         ("unfold.vocabulary.max_share=0", "max_share"),
         ("unfold.vocabulary.max_share=1.5", "max_share"),
     ],

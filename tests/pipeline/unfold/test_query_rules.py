@@ -145,6 +145,9 @@ def test_sql_rules_see_rows_before_the_cutoff_and_no_other(make, spark):
         ("DROP VIEW s", "only a SELECT is taken"),
         ("SELECT head AS entity, tail AS value FROM json.`/some/events`", "reads json./some/events, which may hold"),
         ("SELECT user AS entity, rand() AS value FROM s", "not deterministic"),
+        ("SELECT user AS entity, current_date() AS value FROM s", "asks for current_date"),
+        ("SELECT user AS entity, datediff(now(), DATE '2026-01-01') AS value FROM s", "asks for now"),
+        ("SELECT user AS entity, item AS value FROM IDENTIFIER('s')", "names a table by IDENTIFIER"),
     ],
 )
 def test_bad_sql_is_refused(make, spark, query, message):
