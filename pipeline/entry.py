@@ -53,8 +53,8 @@ def _unreadable(error: Exception) -> str | None:
     if found is None:
         return None
     return (
-        f"{found.group(0).strip()}: the file is damaged, or has other columns, another order of them or other types than "
-        "the rest of its folder; mend it, or give it a folder of its own"
+        f"{found.group(0).strip()}: the file is damaged, or has other columns, another order of them or other "
+        "types than the rest of its folder; mend it, or give it a folder of its own"
     )
 
 

@@ -9,7 +9,7 @@ their rows open no day again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 TABLE = "daily_files"
 """source, file, bytes, modified, reading (fingerprint, see day_rules.py), day (null: rows of no day, so bad ones),
-rows, hash, first, last."""
+rows, hash, first, last. A file that is gone stays, with bytes -1, until its days are settled (`forget`)."""
 BAD = "daily_bad_rows"
 """source, file, reason, row: what is wrong in which file."""
 
@@ -50,6 +50,7 @@ class _State:
 
 
 _STATE = ("bytes", "modified", "reading")
+_GONE = -1
 
 
 class Files:
@@ -62,7 +63,7 @@ class Files:
         self._tables = Tables(config, self._spark)
 
     def refresh(self) -> int:
-        """Look at files that are new or changed, forget those that are gone. How many files were read."""
+        """Look at files that are new or changed, mark those that are gone. How many files were read."""
         return sum(self._refresh(source) for source in self._sources)
 
     def by_day(self) -> dict[str, Events]:
@@ -70,6 +71,18 @@ class Files:
         known_df = self._known().where(F.col("day").isNotNull())
         summed_df = known_df.groupBy("day").agg(F.sum("rows").alias("rows"), F.sum("hash").alias("hash"))
         return {str(row["day"]): Events(row["rows"], row["hash"]) for row in summed_df.collect()}
+
+    def days_of_gone(self) -> set[str]:
+        """The days that files which are gone had events of."""
+        rows = self._all().where((F.col("bytes") == _GONE) & (F.col("rows") > 0)).select("day").distinct().collect()
+        return {str(row["day"]) for row in rows}
+
+    def forget(self, days: Collection[str]) -> None:
+        """What files that are gone had of these days: nothing that is kept is of them any more."""
+        if days and self.days_of_gone() & set(days):
+            dates = ", ".join(f"date '{day}'" for day in sorted(days))
+            condition = f"bytes = {_GONE} AND day IN ({dates})"
+            self._tables.replace_where(TABLE, self._all().where("false"), condition, ["source"])
 
     def rows_of(self, source: Source, days: Sequence[str]) -> DataFrame | None:
         """The good rows of these days, from the files that have any; None where none has."""
@@ -94,8 +107,12 @@ class Files:
         names = [source.name for source in self._sources]
         return self._tables.read(BAD).where(F.col("source").isin(names)).select("source", "reason", "row")
 
-    def _known(self) -> DataFrame:
+    def _all(self) -> DataFrame:
         return self._tables.read(TABLE, "the daily")
+
+    def _known(self) -> DataFrame:
+        """Of the files that are there."""
+        return self._all().where(F.col("bytes") != _GONE)
 
     def _refresh(self, source: Source) -> int:
         there = _listed(self._config, self._spark, source, reading_of(self._config, source))
@@ -105,11 +122,7 @@ class Files:
         if not changed and not gone:
             return 0
         if gone:
-            logger.warning(
-                "source %s: %d files are gone; their days keep what they have, unless events come late for them: a late "
-                "day is unfolded from the files that are there",
-                *(source.name, len(gone)),
-            )
+            logger.info("source %s: %d files are gone", source.name, len(gone))
         marked_df = read_marked(self._config, source, with_file=True)
         if changed != set(there):
             marked_df = marked_df.where(F.col(FILE).isin(sorted(changed)))
@@ -119,7 +132,7 @@ class Files:
             bad = counts[0] if counts is not None else None
             if bad or (changed | gone) & set(known):
                 self._write_bad(source, marked_df if bad else None, changed | gone)
-            self._write(source, found_df.drop("bad"), changed | gone)
+            self._write(source, found_df.drop("bad"), changed, gone)
         finally:
             found_df.unpersist()
         return len(changed)
@@ -130,12 +143,16 @@ class Files:
         rows_df = self._known().where(F.col("source") == source.name).select("file", *_STATE).distinct()
         return {row["file"]: _State(*(row[name] for name in _STATE)) for row in rows_df.collect()}
 
-    def _write(self, source: Source, found_df: DataFrame, stale: set[str]) -> None:
-        """The record of a source, with these files in place of what it said of the stale ones."""
+    def _write(self, source: Source, found_df: DataFrame, changed: set[str], gone: set[str]) -> None:
+        """The record of a source, with these files in place of what it said of the changed ones."""
         here = F.col("source") == source.name
         if self._tables.exists(TABLE):
-            others_df = self._known().where(here & ~F.col("file").isin(sorted(stale)))
-            found_df = others_df.unionByName(found_df)
+            others_df = self._all().where(here & ~F.col("file").isin(sorted(changed)))
+            is_gone = F.col("file").isin(sorted(gone))
+            marked_df = others_df.withColumn(
+                "bytes", F.when(is_gone, F.lit(_GONE).cast("long")).otherwise(F.col("bytes"))
+            )
+            found_df = marked_df.unionByName(found_df)
         self._tables.replace_where(TABLE, found_df.coalesce(1), f"source = '{source.name}'", ["source"])
 
     def _write_bad(self, source: Source, marked_df: DataFrame | None, stale: set[str]) -> None:

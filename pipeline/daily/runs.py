@@ -49,23 +49,39 @@ class Runs:
 
 
 def days_to_unfold(
-    config: Config, known: Mapping[str, Events], runs: Mapping[str, DayRun], asked: Collection[str] | None
+    config: Config,
+    known: Mapping[str, Events],
+    runs: Mapping[str, DayRun],
+    asked: Collection[str] | None,
+    of_gone: Collection[str] = (),
 ) -> tuple[list[str], list[str]]:
     """All days to unfold, ascending, and those of them that are late: unfolded before, and other events now.
 
     asked: those of --from/--to, unfolded whatever was unfolded before; None: all days with events before the cutoff
-    (and not before unfold.start) that never were. A day that has fewer events now keeps what it has (raw events need
-    not be kept for ever), unless it is asked for.
+    (and not before unfold.start) that never were. of_gone: days that files which are gone had events of. A day that
+    lacks events now keeps what it has (raw events need not be kept for ever), unless it is asked for.
     """
-    fewer = days_with_fewer(known, runs)
+    fewer = days_that_lack(known, runs, of_gone)
     late = {day for day, events in known.items() if day in runs and runs[day].events != events} - fewer
     new = [day for day in _within(config, known) if day not in runs] if asked is None else asked
     return sorted({*new, *late}), sorted(late)
 
 
-def days_with_fewer(known: Mapping[str, Events], runs: Mapping[str, DayRun]) -> set[str]:
-    """The days of which fewer events are there now than were unfolded."""
-    return {day for day, run in runs.items() if known.get(day, Events(0, 0)).rows < run.events.rows}
+def days_that_lack(known: Mapping[str, Events], runs: Mapping[str, DayRun], of_gone: Collection[str] = ()) -> set[str]:
+    """The days of which events that were unfolded are not there now: fewer than then, or others, and some of the files
+    of then are gone. (More events than then may still lack some: late ones came after a file went.)"""
+    found = {day: known.get(day, Events(0, 0)) for day in runs}
+    return {
+        day
+        for day, run in runs.items()
+        if found[day].rows < run.events.rows or (day in of_gone and found[day] != run.events)
+    }
+
+
+def settled_days(known: Mapping[str, Events], runs: Mapping[str, DayRun], of_gone: Collection[str]) -> set[str]:
+    """Of the days of files that are gone those that lost nothing by it: their events stand in other files, or were
+    never unfolded."""
+    return {day for day in of_gone if day not in runs or known.get(day, Events(0, 0)) == runs[day].events}
 
 
 def days_of_window(config: Config, known: Mapping[str, Events], runs: Mapping[str, DayRun]) -> list[str]:

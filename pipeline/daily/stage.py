@@ -54,13 +54,16 @@ def run(config: Config, first: str | None = None, last: str | None = None, vecto
         files = Files(config, sources)
         read = files.refresh()
         fault_point("daily:after-files")
-        known, done = files.by_day(), record.read()
-        days, late = runs.days_to_unfold(config, known, done, asked)
-        fewer = sorted(runs.days_with_fewer(known, done) - set(days))
+        known, done, of_gone = files.by_day(), record.read(), files.days_of_gone()
+        settled = runs.settled_days(known, done, of_gone)
+        files.forget(settled)
+        of_gone -= settled
+        days, late = runs.days_to_unfold(config, known, done, asked, of_gone)
+        fewer = sorted(runs.days_that_lack(known, done, of_gone) - set(days))
         if fewer:
             logger.warning(
-                "%d days have fewer events now than when they were unfolded, and keep what they have: %s%s; --from "
-                "and --to unfold them from what is there",
+                "%d days lack events that they were unfolded with, and keep what they have: %s%s; --from and --to "
+                "unfold them from what is there",
                 *(len(fewer), ", ".join(fewer[:5]), ", …" if len(fewer) > 5 else ""),
             )
         needed = runs.days_of_window(config, known, done)
@@ -69,6 +72,7 @@ def run(config: Config, first: str | None = None, last: str | None = None, vecto
         for some in runs.chunks(days, _DAYS_AT_ONCE):
             _unfold(config, files, some, triples_df)
             record.write({day: known.get(day, Events(0, 0)) for day in some}, rules)
+            files.forget(some)
             fault_point(f"daily:after-record:{some[-1]}")
         seconds = round(time.monotonic() - started, 1)
         facts = {"days": days, "late": late, "fewer": fewer, "files_read": read, "seconds": seconds}

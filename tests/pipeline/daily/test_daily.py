@@ -137,3 +137,28 @@ def test_days_in_any_order_twice_killed_and_late_make_the_vectors_that_all_event
     assert days_of_last_run(config) == [[], []]
     assert summary.read(Layout.of(config), "daily")["fewer"] == ["2026-02-27"]
     assert days_kept(config, spark) == days_kept(at_once, spark)
+
+
+def test_a_late_file_does_not_replace_what_a_gone_file_gave(spark: SparkSession, tmp_path: Path) -> None:
+    """Late events may be more than those that went: by their number alone the day would be unfolded from them only."""
+    draw, day = random.Random(3), "2026-02-26"
+    that_day = range(-3, -2)
+    write_events(tmp_path, "1", events(draw, that_day, 3))
+    config = made(tmp_path, "days")
+    daily.run(config, vectors=False)
+    kept = days_kept(config, spark)
+    (tmp_path / "events" / "1.jsonl").unlink()
+    write_events(tmp_path, "2", events(draw, that_day, 8))
+    for _ in range(2):
+        daily.run(config, vectors=False)
+        assert summary.read(Layout.of(config), "daily")["fewer"] == [day]
+        assert days_kept(config, spark) == kept
+    daily.run(config, day, day, vectors=False)  # asked for: from what is there
+    assert len(days_kept(config, spark)) > 0
+    assert days_kept(config, spark) != kept
+    write_events(tmp_path, "3", events(draw, that_day, 1))
+    daily.run(config, vectors=False)  # nothing is missing any more
+    assert days_of_last_run(config) == [["02-26"], ["02-26"]]
+    other = made(tmp_path, "other")
+    daily.run(other, vectors=False)
+    assert days_kept(config, spark) == days_kept(other, spark)

@@ -10,7 +10,15 @@ from pipeline import daily
 from pipeline.config import Config
 from pipeline.daily.day_rules import fingerprint_of
 from pipeline.daily.files import Events
-from pipeline.daily.runs import DayRun, check_days, days_of_window, days_to_unfold, days_with_fewer, span
+from pipeline.daily.runs import (
+    DayRun,
+    check_days,
+    days_of_window,
+    days_that_lack,
+    days_to_unfold,
+    settled_days,
+    span,
+)
 from pipeline.errors import UserError
 from tests.pipeline.unfold.helpers import event_source
 
@@ -42,10 +50,21 @@ def test_days_that_are_asked_for_are_unfolded_again_and_late_ones_besides(config
 @pytest.mark.parametrize("left", [{}, {"2026-02-25": Events(4, 6)}])
 def test_a_day_that_has_fewer_events_than_before_keeps_what_it_has(configured, left):
     known = {day: events for day, events in KNOWN.items() if day != "2026-02-25"} | left
-    assert days_with_fewer(known, DONE) == {"2026-02-25"}
+    assert days_that_lack(known, DONE) == {"2026-02-25"}
     assert "2026-02-25" not in days_to_unfold(configured(), known, DONE, None)[0]
     assert "2026-02-25" in days_of_window(configured(), known, DONE)
     assert "2026-02-25" in days_to_unfold(configured(), known, DONE, ["2026-02-25"])[0]
+
+
+def test_late_events_do_not_hide_that_others_are_gone(configured):
+    """More events than were unfolded, but a file that the day was unfolded from is gone."""
+    known = KNOWN | {"2026-02-25": Events(6, 99)}
+    assert "2026-02-25" in days_to_unfold(configured(), known, DONE, None)[1]  # late, where nothing is gone
+    days, late = days_to_unfold(configured(), known, DONE, None, {"2026-02-25"})
+    assert "2026-02-25" not in days + late
+    assert "2026-02-25" in days_to_unfold(configured(), known, DONE, ["2026-02-25"], {"2026-02-25"})[0]
+    # The same events in other files, and days that were never unfolded, have lost nothing.
+    assert settled_days(KNOWN, DONE, {"2026-02-25", "2026-02-26", "2026-02-27"}) == {"2026-02-25", "2026-02-27"}
 
 
 def test_the_window_ends_before_the_cutoff_and_begins_with_the_start_or_the_longest_window(configured):
