@@ -63,7 +63,8 @@ def run_once(home: Config, config: Config, adapted: bool = False) -> None:
     if summary.read(layout, "experiment").get("begun") != done:
         make_folder(Layout.of(home), layout)
         summary.write(layout, "experiment", {"begun": done})
-    teach.run(config)
+    if teach.is_needed(config):
+        teach.run(config)
     train.run(config)
     if adapted:
         adapt.run(config)

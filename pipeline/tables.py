@@ -78,7 +78,7 @@ class Tables:
     @contextmanager
     def together(self, *names: str) -> Iterator[None]:
         """Tables that make sense only together: none of them can be read, but by this object, from here until the
-        end. A process that dies in between, or an exception after the first of them was replaced, leaves them so until
+        end. A process that dies in between, or an exception after any table was replaced, leaves them so until
         they are written again.
         """
         check_writable(self._root)
@@ -90,7 +90,7 @@ class Tables:
         try:
             yield
         except BaseException:
-            if were_whole and not self._replaced & self._together:  # nothing was touched yet
+            if were_whole and not self._replaced:  # nothing was touched yet
                 for name in names:
                     self._mark(name).unlink(missing_ok=True)
             raise

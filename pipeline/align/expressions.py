@@ -14,12 +14,11 @@ from pipeline.align.spaces import condition_of
 from pipeline.config.segments import Segment
 from pipeline.config.unfolding import Unfold
 from pipeline.errors import UserError
+from pipeline.exact import EXACT
 from pipeline.examples import after_each_cutoff
 
 ENTITY, TIME = "_entity", "_time"
 """The columns that `pipeline.sources` adds to a source's rows."""
-EXACT = "decimal(38,9)"
-"""What sums of labels are taken in."""
 
 
 def label_window(rows_df: DataFrame, unfold: Unfold) -> DataFrame:

@@ -15,11 +15,12 @@ from pipeline.config.names import days_of
 from pipeline.daily import partials
 from pipeline.daily.day_rules import dated_sources
 from pipeline.daily.files import Files, is_any_day
+from pipeline.exact import EXACT
 from pipeline.session import get_session
 from pipeline.sources import bad_rows, good_rows, read_marked
 from pipeline.sources.databases import check_databases
 from pipeline.tables import Tables
-from pipeline.unfold.associations import DAY, EXACT, exploded, masks_by_entity, weighed_pairs
+from pipeline.unfold.associations import DAY, exploded, masks_by_entity, weighed_pairs
 from pipeline.unfold.fields import Field, fields_of
 from pipeline.unfold.inputs import Keep, replace_quarantine
 from pipeline.unfold.latest import is_reduced, reduced

@@ -10,7 +10,8 @@ from pyspark.sql import functions as F
 
 from pipeline.config.unfolding import Unfold
 from pipeline.daily.day_rules import DAY, DayRule, with_day
-from pipeline.unfold.associations import EXACT, explode_parts
+from pipeline.exact import EXACT
+from pipeline.unfold.associations import explode_parts
 from pipeline.unfold.fields import Field
 
 TABLE = "daily_associations"

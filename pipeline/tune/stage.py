@@ -105,7 +105,8 @@ def _quality(config: Config, label: str, values: dict[str, Any], trial: optuna.T
     folder = Layout.of(ours)
     make_folder(Layout.of(config), folder)
     try:
-        teach.run(ours)
+        if teach.is_needed(ours):
+            teach.run(ours)
         train.run(ours, watch)
         facts = summary.read(folder, "train")
     finally:

@@ -11,14 +11,13 @@ from pyspark.sql import functions as F
 
 from pipeline.config.sources import Source
 from pipeline.config.unfolding import Unfold
+from pipeline.exact import EXACT
 from pipeline.unfold.fields import Field, in_window, key_of, masks_of, within
 from pipeline.unfold.knowledge import start_values, starts_from_many, with_paths
 from pipeline.unfold.latest import is_reduced, reduced
 from pipeline.unfold.rules import entries_of, has_entries, has_values, value_of, values_of, weight_of
 
 _START = "_start"
-EXACT = "decimal(38,9)"
-"""What sums of weights are taken in."""
 
 
 DAY = "_day"

@@ -8,9 +8,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from pipeline.config.paths import Alternative, Hop, Path, Repeat, Sequence
-
-_EXACT = "decimal(38,18)"
-"""Shares are added up as decimals: the order of rows does not change a bit of the sum."""
+from pipeline.exact import EXACT_FRACTION
 
 
 def reached(triples_df: DataFrame, path: Path, path_weight: str) -> DataFrame:
@@ -45,7 +43,7 @@ def edges(triples_df: DataFrame, hops: tuple[Hop, ...], degree: bool) -> DataFra
         parts.append(part_df.select(*ways, weight.alias("share")))
     edges_df = reduce(DataFrame.unionByName, parts)
     if degree:
-        leaving = F.sum(F.col("share").cast(_EXACT)).over(Window.partitionBy("from", "hop")).cast("double")
+        leaving = F.sum(F.col("share").cast(EXACT_FRACTION)).over(Window.partitionBy("from", "hop")).cast("double")
         edges_df = edges_df.withColumn("share", F.col("share") / leaving)
     return edges_df.drop("hop")
 
@@ -95,7 +93,7 @@ def _extend(triples_df: DataFrame, paths_df: DataFrame | None, path: Path, degre
 
 
 def _merged(paths_df: DataFrame, exact: bool) -> DataFrame:
-    weight = F.sum(F.col("weight").cast(_EXACT)).cast("double") if exact else F.sum("weight")
+    weight = F.sum(F.col("weight").cast(EXACT_FRACTION)).cast("double") if exact else F.sum("weight")
     return paths_df.groupBy("start", "value").agg(weight.alias("weight"))
 
 

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from pipeline.config.rules import Rule
 from pipeline.errors import UserError
+from pipeline.exact import EXACT
 from pipeline.sparql.algebra import Query, relations_of
 from pipeline.sparql.filters import number_of
 from pipeline.sparql.parse import parse_query
@@ -36,7 +37,7 @@ def found(triples_df: DataFrame, rule: Rule) -> DataFrame:
     bag_df = solutions(query, triples_df, {}, None, rule.name)  # no hub is looked for again
     weight = F.col("n").cast("double")
     if "weight" in roles:
-        weight = (F.col("n") * number_of(F.col(roles["weight"]))).cast("decimal(38,9)")
+        weight = (F.col("n") * number_of(F.col(roles["weight"]))).cast(EXACT)
     weighed_df = bag_df.select(
         F.col(roles["start"]).alias("start"), F.col(roles["value"]).alias("value"), weight.alias("weight")
     )

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from pipeline.config import Config
 from pipeline.config.facts import Facts
 from pipeline.config.sources import KnowledgeBase
+from pipeline.exact import EXACT_FRACTION
 from pipeline.sources import CORRUPT, check_columns, quoted, read_table
 from pipeline.sources.columns import as_text, type_of
 from pipeline.sources.facts import TRUE, check_facts, good_facts, read_facts
@@ -17,7 +18,6 @@ from pipeline.sources.marks import DEFECT, RAW
 from pipeline.unfold.graph_triples import attribute_triples, edge_triples
 from pipeline.unfold.horn import derived
 
-_EXACT = "decimal(38,18)"
 _TRIPLE = ("head", "relation", "tail")
 Parts = tuple[DataFrame, DataFrame]
 """Triples, and bad rows: source, reason, row (as JSON)."""
@@ -34,7 +34,7 @@ def read_triples(config: Config) -> Parts:
     if added:
         weighed_df = reduce(DataFrame.unionByName, (good_df for good_df, _ in added))
         both_df = triples_df.withColumn("weight", F.lit(1.0)).unionByName(weighed_df)
-        weight = F.sum(F.col("weight").cast(_EXACT)).cast("double")  # in any order the same to the bit
+        weight = F.sum(F.col("weight").cast(EXACT_FRACTION)).cast("double")  # in any order the same to the bit
         triples_df = both_df.groupBy(*_TRIPLE).agg(weight.alias("weight"))
     if config.derive.rules:
         declared = set().union(*(graph.declared() for graph in config.graphs))

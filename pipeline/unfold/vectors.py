@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from pipeline.exact import EXACT
 from pipeline.unfold.vocabulary import BROADCAST_ROWS
 
 _HALF = 32  # bits
@@ -31,7 +32,7 @@ def salted_join(many_df: DataFrame, few_df: DataFrame, name: str, rows: int, sal
 
 def merge_ids(numbered_df: DataFrame) -> DataFrame:
     """Hashed vocabulary: the concepts of an entity that share an id add up (in decimals: in whatever order)."""
-    total = F.sum(F.col("weight").cast("decimal(38,9)")).cast("double")
+    total = F.sum(F.col("weight").cast(EXACT)).cast("double")
     merged_df = numbered_df.groupBy("entity_id", "concept_id").agg(total.alias("weight"))
     return merged_df.where(F.col("weight").cast("float") != 0)
 

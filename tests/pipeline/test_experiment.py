@@ -57,6 +57,26 @@ def test_a_changed_learning_setting_runs_the_seeds_again_but_not_the_data(make_c
     assert calls == ["unfold", "align", "train 0", "evaluate 0", "train 0", "evaluate 0"]
 
 
+def test_soft_targets_are_made_before_training_and_shared_by_the_seeds(make_config, calls, monkeypatch) -> None:
+    def teach(config) -> None:
+        folder = Layout.of(config).taught
+        calls.append("taught already" if (folder / "CURRENT").exists() else "teach")
+        (folder / "CURRENT").write_text("one\n")
+
+    monkeypatch.setattr(runs.teach, "run", teach)
+    experiment.run(make_config("train.targets=soft"), [0, 1])
+    assert calls == [
+        *("unfold", "align", "teach", "train 0", "evaluate 0"),
+        *("taught already", "train 1", "evaluate 1"),
+    ]
+    del calls[:]
+    experiment.run(make_config("train.targets=soft", "teach.weight=0.5"), [0])
+    assert calls[1:] == ["train 0", "evaluate 0"]  # not the data
+    del calls[:]
+    experiment.run(make_config(), [0])
+    assert calls == ["train 0", "evaluate 0"]
+
+
 def test_a_changed_data_setting_runs_everything_again(make_config, calls) -> None:
     experiment.run(make_config(), [0])
     experiment.run(make_config("unfold.horizon_days=3"), [0])

@@ -100,8 +100,9 @@ def test_tables_that_belong_together_cannot_be_read_until_all_are_written(spark,
     assert reader.read("other").count() == 3
 
 
-def test_tables_that_nobody_touched_stay_readable(spark, make_config):
-    """A refusal before the first of them is written; after it they are no longer one whole."""
+@pytest.mark.parametrize("replaced", ["one", "beside_them"])
+def test_tables_that_nobody_touched_stay_readable(spark, make_config, replaced):
+    """A refusal before any table is written; after it they are no longer one whole."""
     config = make_config("spark.tables=parquet")
     writer, reader = Tables(config, spark), Tables(config, spark)
     for name in ("one", "other"):
@@ -110,7 +111,7 @@ def test_tables_that_nobody_touched_stay_readable(spark, make_config):
         raise UserError("refused")
     assert reader.read("one").count() == 1
     with pytest.raises(RuntimeError), writer.together("one", "other"):
-        _replace_and_fail(writer, spark)
+        _replace_and_fail(writer, spark, replaced)
     for _ in range(2):  # and a second refusal does not make them whole again
         with pytest.raises(UserError, match="run the unfold stage again"):
             reader.read("one", "the unfold")
@@ -118,6 +119,6 @@ def test_tables_that_nobody_touched_stay_readable(spark, make_config):
             raise UserError("refused")
 
 
-def _replace_and_fail(tables, spark):
-    tables.replace("one", spark.range(2))
+def _replace_and_fail(tables, spark, name):
+    tables.replace(name, spark.range(2))
     raise RuntimeError
