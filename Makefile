@@ -107,9 +107,9 @@ compare: setup ## Every model of CONFIG with three seeds: tables, tests and plot
 .PHONY: tune
 # Best values of equally many trials for each of MODELS, on validation; compare.tuned names their folder.
 MODEL ?= $(MODELS)
-tune: setup ## Tune MODEL="a b" (default: all) of CONFIG on validation; the values go to conf/tuned/RUN
-	@$(PYTHON) -m jobs.tune $(if $(strip $(MODEL)),--models $(MODEL)) \
-	    --set 'run.data=$(DATA)' --config conf/tune/spaces.yaml --config $(CONFIG); \
+tune: setup ## Tune MODEL="a b" (default: all) of CONFIG on validation; the values go to conf/tuned/RUN (TRIALS=5 TO=folder)
+	@$(PYTHON) -m jobs.tune $(if $(strip $(MODEL)),--models $(MODEL)) $(if $(TO),--to $(TO)) \
+	    $(if $(TRIALS),--set tune.trials=$(TRIALS)) --set 'run.data=$(DATA)' --config conf/tune/spaces.yaml --config $(CONFIG); \
 	echo "tune took $$SECONDS s after set-up"
 
 # --- checks -------------------------------------------------------------------------------------------------------

@@ -88,6 +88,17 @@ def setting_types(name: str) -> dict[str, Any]:
     return found
 
 
+def setting_defaults(name: str) -> dict[str, Any]:
+    """What the model's settings are where nothing else is said; a class's own default comes before that of its base."""
+    found: dict[str, Any] = {}
+    for kind in MODELS[name].__mro__:
+        if "__init__" in vars(kind):
+            for parameter in inspect.signature(vars(kind)["__init__"]).parameters.values():
+                if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+                    found.setdefault(parameter.name, parameter.default)
+    return {key: found[key] for key in setting_types(name)}
+
+
 def _fits(value: Any, kind: Any) -> bool:
     if get_origin(kind) is not None:  # Sequence[...]
         return isinstance(value, list | tuple) and all(_fits(item, get_args(kind)[0]) for item in value)

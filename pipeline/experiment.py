@@ -23,7 +23,7 @@ def run(config: Config, seeds: Sequence[int]) -> str:
     prepare_data(config)
     results: dict[int, list[SegmentResult]] = {}
     metrics = []
-    for seed in seeds:
+    for seed in dict.fromkeys(seeds):
         seeded = with_seed(in_folder(config, f"seeds/{seed}"), seed)
         run_once(config, seeded)
         results[seed] = read_results(Layout.of(seeded))

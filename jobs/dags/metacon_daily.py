@@ -8,6 +8,11 @@ Airflow's to fill in. A stage replaces what it wrote before, so a task may be re
     METACON_MASTER   Spark's master (default: local[*])
     METACON_HORIZON  unfold.horizon_days of the configuration (default: 7): the cutoff lies so many days back, so that
                      every label is known
+    METACON_DRIVER_MEMORY  the driver's heap (default: 4g)
+
+The predictions are of the vectors at that cutoff, METACON_HORIZON days before the run_date they are filed under. To
+score today's vectors set unfold.vocabulary.ids: stable and add two tasks after evaluate: unfold with
+--set unfold.cutoff={{ ds }}, then score.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from airflow.sdk import DAG
 HOME = os.environ.get("METACON_HOME", "/opt/metacon")
 CONFIG = os.environ["METACON_CONFIG"]
 MASTER = os.environ.get("METACON_MASTER", "local[*]")
+DRIVER_MEMORY = os.environ.get("METACON_DRIVER_MEMORY", "4g")
 HORIZON = int(os.environ.get("METACON_HORIZON", "7"))
 
 STAGES = ("prepare", "unfold", "align", "teach", "train", "score", "evaluate")  # those with nothing to do say so
@@ -35,7 +41,8 @@ OVERRIDES = (
 
 def command(stage: str) -> str:
     """The shell command of a stage; every argument is a plain string."""
-    words = [f"{HOME}/.venv/bin/spark-submit", "--master", MASTER, "--py-files", f"{HOME}/dist/metacon.zip"]
+    words = [f"{HOME}/.venv/bin/spark-submit", "--master", MASTER, "--driver-memory", DRIVER_MEMORY]
+    words += ["--py-files", f"{HOME}/dist/metacon.zip"]
     words += [f"{HOME}/jobs/{stage}.py", "--config", CONFIG]
     for override in OVERRIDES:
         words += ["--set", override]

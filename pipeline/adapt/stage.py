@@ -24,14 +24,19 @@ from pipeline.thresholds import choose_threshold
 
 logger = logging.getLogger(__name__)
 
+_MOST_VALIDATION = 1 << 16
+"""Rows of a segment that it is judged on."""
+
 
 def run(config: Config) -> None:
     """Adapt `adapt.segments` of the current model on the current shards; a new generation of the model is written.
 
     A segment's gate and tower go on, all else is frozen: so no other segment's scores change by a bit, and a segment
     costs seconds. Raises UserError for unknown segments, a model without gates and towers of single tasks, and shards
-    of another vocabulary.
+    of another vocabulary, shards without validation rows, and for chains.
     """
+    if config.chains:
+        raise UserError("adapt: a segment goes on by its own labels and knows no chains, whose steps imply others")
     began = time.monotonic()
     torch.set_num_threads(config.train.threads or torch.get_num_threads())
     layout, how = Layout.of(config), config.adapt
@@ -40,11 +45,14 @@ def run(config: Config) -> None:
     names = [task.name for task in loaded.spec.tasks]
     if names != [task.name for task in shards.tasks]:
         raise UserError(f"{shards.folder}: its segments are not those of the model; run the train stage again")
+    for split in ("support", "validation"):
+        if shards.manifest.splits[split].rows == 0:
+            raise UserError(f"{shards.folder}: no {split} rows, by which a segment is adapted; look at align.split")
     chosen = _chosen(how.segments, shards)
     members = _mixtures(loaded.model, loaded.spec.architecture.name)
     known = loaded.spec.vocabulary_size
     support = rows_of_tasks(shards, "support", chosen, how.max_rows, known)
-    validation = rows_of_tasks(shards, "validation", chosen, None, known)
+    validation = rows_of_tasks(shards, "validation", chosen, _MOST_VALIDATION, known, fair=True)
     thresholds, facts = dict(loaded.spec.thresholds), {}
     for task in chosen:
         if not _has_both(support[task]) or not _has_both(validation[task]):
@@ -59,7 +67,8 @@ def run(config: Config) -> None:
             thresholds[names[task]] = choose_threshold(labels, found.validation.numpy(), config.evaluate.threshold)
         facts[names[task]] = _facts(found, time.monotonic() - start)
         logger.info("segment %s: validation AUC %.4f, was %.4f", names[task], found.after[0], found.before[0])
-    training = {**loaded.spec.training, "adapted": sorted(name for name, of in facts.items() if of["rate"] is not None)}
+    adapted = {name for name, of in facts.items() if of["rate"] is not None}
+    training = {**loaded.spec.training, "adapted": sorted(adapted.union(loaded.spec.training.get("adapted", [])))}
     write_model(
         layout.model, loaded.model, loaded.spec.model_copy(update={"thresholds": thresholds, "training": training})
     )

@@ -13,8 +13,10 @@ from pydantic import ValidationError
 from models.mixture import ExpertMixture
 from models.registry import MODELS
 from pipeline.config import Config
-from pipeline.config.comparing import Contender
-from pipeline.config.learning import Train
+from pipeline.config.comparing import Compare, Contender
+from pipeline.config.learning import Score, Train
+from pipeline.config.merge import merge
+from pipeline.config.tuning import Tune
 from pipeline.errors import UserError
 from pipeline.experiment import with_seed
 from pipeline.layout import Layout
@@ -49,13 +51,15 @@ def contender_config(config: Config, label: str, seed: int) -> Config:
     if values:
         contender = contender.with_values(values)
     chosen = as_configured(config, label, contender)
-    return with_seed(in_folder(chosen, f"compare/{label}/{seed}"), seed)
+    # What does not make this run is left out, so that it is not run again where only that changes.
+    alone = chosen.model_copy(update={"compare": Compare(), "tune": Tune(), "score": Score()})
+    return with_seed(in_folder(alone, f"compare/{label}/{seed}"), seed)
 
 
 def as_configured(config: Config, label: str, contender: Contender) -> Config:
     """The configuration with a contender's model and training. Raises UserError for keys that they have not."""
     try:
-        train = Train.model_validate(config.train.model_dump() | contender.train)
+        train = Train.model_validate(merge(config.train.model_dump(), contender.train))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -64,6 +68,8 @@ def as_configured(config: Config, label: str, contender: Contender) -> Config:
     check_model(chosen)
     if contender.adapt and not issubclass(MODELS[contender.model.name], ExpertMixture):
         raise UserError(f"compare.models.{label}.adapt: a {contender.model.name} cannot be; metaaug and mmoe can")
+    if contender.adapt and config.chains:
+        raise UserError(f"compare.models.{label}.adapt: a segment goes on by its own labels and knows no chains")
     return chosen
 
 

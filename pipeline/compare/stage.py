@@ -40,6 +40,7 @@ def run(config: Config, seeds: Sequence[int], labels: Sequence[str] = ()) -> str
     """
     if not seeds:
         raise UserError("no seeds: give at least one, as in --seeds 0 1 2")
+    seeds = list(dict.fromkeys(seeds))
     chosen = contenders(config, labels)
     planned = {label: {seed: contender_config(config, label, seed) for seed in seeds} for label in chosen}
     prepare_data(config)
@@ -51,7 +52,7 @@ def run(config: Config, seeds: Sequence[int], labels: Sequence[str] = ()) -> str
     layouts = {label: [Layout.of(one) for one in of_seeds.values()] for label, of_seeds in planned.items()}
     comparison = Comparison(
         name=config.run.name,
-        seeds=list(seeds),
+        seeds=seeds,
         ours=config.compare.ours if config.compare.ours in chosen else chosen[0],
         results=_results({label: [read_results(one) for one in of] for label, of in layouts.items()}),
         models={label: _facts(of) for label, of in layouts.items()},

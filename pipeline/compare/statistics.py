@@ -87,8 +87,10 @@ def average_ranks(results: Results, labels: Sequence[str]) -> dict[str, float]:
 
 
 def _p_value(difference: NDArray[np.float64]) -> float:
-    if len(difference) < 2 or np.ptp(difference) == 0:
+    if len(difference) < 2 or not np.any(difference):
         return 1.0
+    if np.ptp(difference) == 0:
+        return 0.0
     return float(ttest_rel(difference, np.zeros_like(difference)).pvalue)
 
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator
 
 from pipeline.config.base import Section
 from pipeline.config.learning import Model
+from pipeline.config.merge import merge
 from pipeline.config.names import identifier
 
 
@@ -25,7 +26,7 @@ class Contender(Section):
         """The contender with other values, written as it is: {model: {settings: …}, train: …}."""
         settings = self.model.settings | values.get("model", {}).get("settings", {})
         model = self.model.model_copy(update={"settings": settings})
-        return self.model_copy(update={"model": model, "train": self.train | values.get("train", {})})
+        return self.model_copy(update={"model": model, "train": merge(self.train, values.get("train", {}))})
 
 
 class Compare(Section):

@@ -30,6 +30,8 @@ class Auxiliary(Section):
 
 class Train(Section):
     launcher: Literal["process", "horovodrun", "spark"] = "process"
+    """process: one rank, here. horovodrun: `ranks` ranks on `hosts`. spark: as tasks of the Spark session. A job
+    started under horovodrun is one of its ranks, whatever this says."""
     ranks: int = Field(default=1, ge=1)
     hosts: str | None = None
     """horovodrun: where the ranks run, `host:slots,host:slots`; none: on this machine. The working folder is to be
@@ -52,7 +54,9 @@ class Train(Section):
     warmup: Fraction = 0.05
     """Share of all steps."""
     clip_norm: float | None = Field(default=1.0, gt=0)
+    """The norm of a model's gradient (of each member's) is cut to this; null: it is not."""
     ema: float | None = Field(default=0.99, gt=0, lt=1)
+    """Decay of the moving average of parameters that is validated and kept; null: none."""
     hide: Fraction = 0.6
     """A random share, uniform in [0, hide), of each row's concepts is hidden in every step."""
     targets: Literal["labels", "soft"] = "labels"

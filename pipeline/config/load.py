@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from pipeline.config.merge import merge
 from pipeline.config.schema import Config
 from pipeline.errors import UserError
 
@@ -24,9 +25,9 @@ def load_config(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> C
     """
     merged: dict[str, Any] = {}
     for path in paths:
-        merged = _merge(merged, _read(Path(path), ()))
+        merged = merge(merged, _read(Path(path), ()))
     for override in overrides:
-        merged = _merge(merged, _override(override))
+        merged = merge(merged, _override(override))
     merged = {section: content for section, content in merged.items() if content is not None}  # empty: the defaults
     if isinstance(merged.get("segments"), list):
         merged["segments"] = [one for each in merged["segments"] for one in _expand(each)]
@@ -60,8 +61,8 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     included = content.pop("include", [])
     merged: dict[str, Any] = {}
     for name in _texts(included, f"{path}: include"):
-        merged = _merge(merged, _read(path.parent / name, (*above, path.resolve())))
-    return _merge(merged, content)
+        merged = merge(merged, _read(path.parent / name, (*above, path.resolve())))
+    return merge(merged, content)
 
 
 def _texts(values: Any, where: str) -> list[str]:
@@ -70,15 +71,6 @@ def _texts(values: Any, where: str) -> list[str]:
     if any(isinstance(value, dict | list | bool) or value is None for value in listed):
         raise UserError(f"{where}: a list of texts is wanted here, not {values!r} (put quotes round yes, no and null)")
     return [str(value) for value in listed]
-
-
-def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Mappings merge key by key; everything else, lists too, is replaced."""
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
 
 
 def _override(text: str) -> dict[str, Any]:

@@ -38,12 +38,14 @@ logger = logging.getLogger(__name__)
 def run(config: Config) -> None:
     """Measure the current model on the current shards; write the report, the summary and a table to the terminal.
 
-    Raises UserError where shards and model do not stand or do not belong together.
+    Raises UserError where shards and model do not stand or do not belong together, and for an empty query split.
     """
     started = time.monotonic()
     layout, settings = Layout.of(config), config.evaluate
     shards, loaded = open_shards(layout), load_model(layout)
     _check(loaded.spec, shards)
+    if shards.manifest.splits["query"].rows == 0:
+        raise UserError(f"{shards.folder}: no row in the query split; look at align.split, then align again")
     query = load_csr(shards, "query", settings.max_rows)
     if query.features.shape[0] < shards.manifest.splits["query"].rows:
         logger.warning("evaluate.max_rows: only %d rows of each split are used", query.features.shape[0])

@@ -58,7 +58,7 @@ class LanePlan:
 def lane_plan(split: SplitEntry, *, batch_size: int, lanes: int, world: int) -> LanePlan:
     """Check a reading plan. Raises UserError when it cannot give every rank the same steps."""
     if lanes % world:
-        raise UserError(f"train.lanes is {lanes}, which {world} ranks do not divide; choose a multiple of train.ranks")
+        raise UserError(f"train.lanes is {lanes}, which {world} ranks do not divide; set it to a multiple of {world}")
     if batch_size % lanes:
         raise UserError(f"train.batch_size is {batch_size}, which train.lanes = {lanes} does not divide")
     if split.row_groups < world:

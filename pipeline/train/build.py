@@ -14,9 +14,9 @@ from models.ensemble import members_of
 from models.initial import field_vectors
 from models.masked import MaskedModel
 from models.mixture import ExpertMixture
-from models.registry import MODELS, build_model, check_settings, setting_types
+from models.registry import MODELS, build_model, check_settings, setting_defaults, setting_types
 from pipeline.config import Config
-from pipeline.errors import UserError
+from pipeline.errors import UnfitValues, UserError
 from pipeline.shards.dataset import ShardSet
 from pipeline.train.context import Context
 from pipeline.train.linear_start import fit_tasks, start_linear
@@ -59,7 +59,7 @@ def model_settings(config: Config, shards: ShardSet) -> dict[str, Any]:
 
 
 def check_model(config: Config) -> None:
-    """Raises UserError for a model, setting or type that the registry does not know."""
+    """Raises UserError for a model, setting or type that the registry does not know, and where two settings clash."""
     for setting, instead in _SET_ELSEWHERE.items():
         if setting in config.model.settings:
             raise UserError(f"model.settings.{setting}: set {instead} instead")
@@ -68,12 +68,14 @@ def check_model(config: Config) -> None:
     except ValueError as error:
         raise UserError(f"model: {error}") from None
     if config.train.linear_start == "logistic":
-        if not config.model.settings.get("linear_term"):
+        if not (setting_defaults(config.model.name) | config.model.settings).get("linear_term"):
             raise UserError("train.linear_start: logistic needs a linear term: set model.settings.linear_term: true")
         if config.chains:
             raise UserError(
                 "train.linear_start: logistic fits every segment by itself and knows no chains: leave it out"
             )
+    if config.train.targets == "soft" and config.chains:
+        raise UserError("train.targets: soft knows no chains, whose steps imply labels: leave it out")
     if config.train.readouts == "prior":
         is_mixture = issubclass(MODELS[config.model.name], ExpertMixture)
         if not is_mixture or config.model.settings.get("tower_hidden") != 0:
@@ -113,7 +115,7 @@ def start_model(context: Context, statistics: LabelStatistics) -> nn.Module:
             config.model.name, shards.tasks, shards.masks(), shards.fields(), settings, config.model.members
         )
     except ValueError as error:
-        raise UserError(f"model.settings: {error}") from None
+        raise UnfitValues(f"model.settings: {error}") from None
     if world.is_first:
         model.start_from_priors(statistics.priors)  # type: ignore[operator]
         if config.train.embedding_start == "correspondence" or config.train.field_scale:

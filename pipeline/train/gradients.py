@@ -8,6 +8,7 @@ Embeddings with sparse gradients stay outside: only the rows a batch touched are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -19,9 +20,17 @@ from pipeline.train.distribution import World
 class Gradients:
     """The gradients of `dense` and `sparse` parameters, and a few numbers to be summed along with them."""
 
-    def __init__(self, dense: Sequence[nn.Parameter], sparse: Sequence[nn.Parameter], statistics: int) -> None:
+    def __init__(
+        self,
+        dense: Sequence[nn.Parameter],
+        sparse: Sequence[nn.Parameter],
+        statistics: int,
+        members: Sequence[nn.Module] = (),
+    ) -> None:
+        """members: models with parameters of their own, in the order of `dense`; none: all belong to one."""
         self._dense = list(dense)
         self._sparse = list(sparse)
+        self._members = _of_members(self._dense, self._sparse, members)
         self._size = sum(parameter.numel() for parameter in self._dense)
         device = (self._dense or self._sparse)[0].device
         self._buffer = torch.zeros(self._size + statistics, device=device)
@@ -52,17 +61,31 @@ class Gradients:
                 parameter.grad.values().mul_(factor)
 
     def clip(self, limit: float | None) -> float:
-        """Scale all gradients so that their common norm is at most `limit`; returns the norm before."""
-        squares = self._buffer[: self._size].square().sum()
-        rows = [parameter.grad.values() for parameter in self._sparse if parameter.grad is not None]
-        for values in rows:
-            squares = squares + values.square().sum()
-        norm = float(squares.sqrt())
-        if limit is not None and norm > limit:
-            self._buffer[: self._size].mul_(limit / norm)
-            for values in rows:
-                values.mul_(limit / norm)
-        return norm
+        """Scale each member's gradients so that their norm is at most `limit`; returns the common norm before."""
+        total = 0.0
+        for span, sparse in self._members:
+            parts = [self._buffer[span], *(one.grad.values() for one in sparse if one.grad is not None)]
+            norm = float(torch.stack([part.square().sum() for part in parts]).sum().sqrt())
+            if limit is not None and norm > limit:
+                for part in parts:
+                    part.mul_(limit / norm)
+            total += norm**2
+        return math.sqrt(total) if math.isfinite(total) else total
+
+
+def _of_members(
+    dense: Sequence[nn.Parameter], sparse: Sequence[nn.Parameter], members: Sequence[nn.Module]
+) -> list[tuple[slice, list[nn.Parameter]]]:
+    """Of each member: where its dense gradients stand in the buffer, and its sparse parameters."""
+    if not members:
+        return [(slice(0, sum(one.numel() for one in dense)), list(sparse))]
+    found, start = [], 0
+    for member in members:
+        own = {id(parameter) for parameter in member.parameters()}
+        size = sum(one.numel() for one in dense if id(one) in own)
+        found.append((slice(start, start + size), [one for one in sparse if id(one) in own]))
+        start += size
+    return found
 
 
 def _no_rows(parameter: nn.Parameter) -> Tensor:

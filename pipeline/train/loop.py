@@ -47,7 +47,7 @@ class Loop:
         parameters = dict(model.named_parameters())
         dense = [parameter for name, parameter in parameters.items() if name not in sparse]
         rows = [parameters[name] for name in sparse]
-        self._gradients = Gradients(dense, rows, statistics=2)
+        self._gradients = Gradients(dense, rows, statistics=2, members=members_of(model))
         self._exchange = Exchange(self._gradients, context.world, facts=3)
         if settings.sync_every > 1 and context.world.size > 1:
             self._exchange = PeriodicExchange(self._gradients, context.world, 3, dense, rows)

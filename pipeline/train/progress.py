@@ -25,7 +25,7 @@ class ProgressBar:
         """`step` steps have been taken."""
         if self._bar is not None:
             self._bar.set_postfix_str(note, refresh=False)
-            self._bar.update(1)
+            self._bar.update(step - self._bar.n)
         elif time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             logger.info("step %d of %d, %s", step, self._total, note)
             self._last_line = time.monotonic()

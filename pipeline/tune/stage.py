@@ -22,13 +22,13 @@ from pipeline import summary, teach, train
 from pipeline.compare.contenders import as_configured, contenders
 from pipeline.config import Config, to_yaml
 from pipeline.config.tuning import Space
-from pipeline.errors import UserError
+from pipeline.errors import UnfitValues, UserError
 from pipeline.layout import Layout
 from pipeline.runs import in_folder, make_folder, prepare_data
 from pipeline.train.validation import Quality
 from pipeline.tune.results import best_of, write_best, write_trials
 from pipeline.tune.space import corners, draw, overlay, space_of
-from pipeline.tune.study import done_trials, next_trial, open_study
+from pipeline.tune.study import done_trials, next_trial, open_study, tell_unfit
 
 logger = logging.getLogger(__name__)
 
@@ -68,9 +68,10 @@ def _has_no_validation(config: Config) -> bool:
 
 def _tune(config: Config, label: str, folder: Path) -> str:
     layout, tune = Layout.of(config), config.tune
+    train_settings = as_configured(config, label, config.compare.models[label]).train
     space = space_of(tune, config.compare.models[label].model.name)
     study = open_study(
-        layout.workdir / "tune" / f"{label}-{_key(config, label, space)}.jsonl", label, tune, config.train.epochs
+        layout.workdir / "tune" / f"{label}-{_key(config, label, space)}.jsonl", label, tune, train_settings.epochs
     )
     while len(done_trials(study)) < tune.trials:
         trial = next_trial(study, tune)
@@ -82,10 +83,15 @@ def _tune(config: Config, label: str, folder: Path) -> str:
             study.tell(trial, _quality(config, label, values, trial))
         except optuna.TrialPruned:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        except UnfitValues as error:
+            if not values:
+                raise
+            logger.warning("these values do not fit: %s", error)
+            tell_unfit(study, trial, str(error))
         logger.info("trial took %.1f s", time.monotonic() - began)
     best = best_of(study)
     text = write_trials(layout.report, label, study, space)
-    write_best(folder / f"{label}.yaml", best, space, tune.trials, config.train.select_by)
+    write_best(folder / f"{label}.yaml", best, space, tune.trials, train_settings.select_by)
     return text
 
 

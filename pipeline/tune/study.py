@@ -18,10 +18,14 @@ logger = logging.getLogger(__name__)
 _STARTUP = 5
 """So many trials are drawn at random and not pruned before TPE and the median have something to go by."""
 _DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+_UNFIT = "unfit"
 
 
 def open_study(path: Path, name: str, tune: Tune, epochs: int) -> optuna.Study:
-    """The study that stands in a file, or a new one. Trials that a kill cut short do not count and are run again."""
+    """The study that stands in a file, or a new one. Trials that a kill cut short do not count and are run again.
+
+    epochs: of a trial; the first third is not pruned.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     pruner = optuna.pruners.MedianPruner(_STARTUP, n_warmup_steps=epochs // 3) if tune.prune else None
     study = optuna.create_study(
@@ -37,8 +41,15 @@ def open_study(path: Path, name: str, tune: Tune, epochs: int) -> optuna.Study:
 
 
 def done_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Those that count, pruned ones too."""
-    return study.get_trials(deepcopy=False, states=_DONE)
+    """Those that count: pruned ones too, and those whose values did not fit."""
+    trials = study.get_trials(deepcopy=False, states=(*_DONE, TrialState.FAIL))
+    return [trial for trial in trials if trial.state in _DONE or _UNFIT in trial.user_attrs]
+
+
+def tell_unfit(study: optuna.Study, trial: Trial, why: str) -> None:
+    """The trial's values are refused or learn nothing: it is done, without a value."""
+    trial.set_user_attr(_UNFIT, why)
+    study.tell(trial, state=TrialState.FAIL)
 
 
 def next_trial(study: optuna.Study, tune: Tune) -> Trial:

@@ -86,3 +86,7 @@ def test_a_changed_data_setting_runs_everything_again(make_config, calls) -> Non
 def test_no_seeds_is_refused(make_config, calls) -> None:
     with pytest.raises(UserError, match="no seeds"):
         experiment.run(make_config(), [])
+
+
+def test_a_seed_given_twice_is_one(make_config, calls) -> None:
+    assert experiment.run(make_config(), [0, 0]) == experiment.run(make_config(), [0])

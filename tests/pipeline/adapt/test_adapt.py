@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pipeline import adapt, summary, train
+from pipeline.adapt import rows
 from pipeline.adapt.rows import rows_of_tasks, take_rows
 from pipeline.errors import UserError
 from pipeline.layout import Layout
@@ -100,7 +101,7 @@ def test_unknown_segments_are_refused(trained, override, said) -> None:
 
 def test_a_sample_keeps_positives_and_stands_for_all_rows(trained) -> None:
     shards = open_shards(Layout.of(trained()))
-    whole = rows_of_tasks(shards, "support", [1], None)[1]
+    whole = rows_of_tasks(shards, "support", [1], 10_000)[1]
     sample = rows_of_tasks(shards, "support", [1], 100)[1]
     positives = int((whole.batch.labels > 0).sum())
     assert sample.batch.rows == 100
@@ -110,7 +111,7 @@ def test_a_sample_keeps_positives_and_stands_for_all_rows(trained) -> None:
 
 
 def test_taken_rows_are_those_rows(trained) -> None:
-    batch = rows_of_tasks(open_shards(Layout.of(trained())), "support", [0], None)[0].batch
+    batch = rows_of_tasks(open_shards(Layout.of(trained())), "support", [0], 10_000)[0].batch
     taken = take_rows(batch, torch.tensor([5, 0, 9]))
     for place, row in enumerate([5, 0, 9]):
         mine = slice(int(taken.row_offsets[place]), int(taken.row_offsets[place + 1]))
@@ -118,3 +119,42 @@ def test_taken_rows_are_those_rows(trained) -> None:
         assert torch.equal(taken.concept_ids[mine], batch.concept_ids[theirs])
         assert torch.equal(taken.concept_weights[mine], batch.concept_weights[theirs])
         assert taken.labels[place] == batch.labels[row]
+
+
+def test_a_fair_sample_is_the_first_rows_as_they_come(trained) -> None:
+    shards = open_shards(Layout.of(trained()))
+    whole = rows_of_tasks(shards, "support", [1], 10_000)[1]
+    sample = rows_of_tasks(shards, "support", [1], 100, fair=True)[1]
+    assert torch.equal(sample.batch.labels, whole.batch.labels[:100])
+    assert torch.equal(sample.weights, torch.ones(100))
+
+
+def test_no_more_is_held_than_the_sample_may_need(trained, monkeypatch) -> None:
+    """Of either class at most max_rows, however many batches the split has."""
+    shards = open_shards(Layout.of(trained()))
+    monkeypatch.setattr(rows, "_BATCH_ROWS", 16)
+    whole = rows_of_tasks(shards, "support", [0], 10_000)[0].batch.rows
+    joined, join = [], rows.concatenate
+    monkeypatch.setattr(rows, "concatenate", lambda batches: joined.append(join(batches)) or joined[-1])
+    sample = rows_of_tasks(shards, "support", [0], 20)[0]
+    labels = joined[0].labels > 0
+    assert int(labels.sum()) <= 20
+    assert int((~labels).sum()) <= 20
+    assert sample.batch.rows == 20
+    assert float(sample.weights.sum()) == pytest.approx(whole)
+
+
+def test_what_was_adapted_before_stays_in_the_list(trained) -> None:
+    config = trained("adapt.segments=[rare]", "adapt.margin=0", tasks=MIXED)
+    adapt.run(config)
+    adapt.run(config.model_copy(update={"adapt": config.adapt.model_copy(update={"segments": ["large"]})}))
+    assert load_model(Layout.of(config)).spec.training["adapted"] == ["large", "rare"]
+
+
+def test_chains_and_shards_without_validation_rows_are_refused(trained, tmp_path: Path) -> None:
+    config = trained()
+    with pytest.raises(UserError, match="knows no chains"):
+        adapt.run(config.model_copy(update={"chains": [["large", "rare"]]}))
+    write_world(tmp_path / "work", BINARY, rows={"support": 512, "validation": 0, "query": 64})
+    with pytest.raises(UserError, match=r"no validation rows.*align\.split"):
+        adapt.run(config)

@@ -105,9 +105,40 @@ def test_only_the_models_asked_for(world) -> None:
         ({"models": {"x": {"model": {"name": "metaug"}}}}, [], "unknown model 'metaug'"),
         ({"models": {"x": MODELS["small"] | {"train": {"epoch": 3}}}}, [], "compare.models.x.train.epoch"),
         ({"models": {"x": {"model": {"name": "wdl"}, "adapt": True}}}, [], "a wdl cannot be; metaaug and mmoe can"),
+        ({"models": {"x": MODELS["small"] | {"train": {"auxiliary": {"task": 3}}}}}, [], "train.auxiliary.task"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_any_work(world, monkeypatch, compare, labels, said) -> None:
     monkeypatch.setattr(compare_stage, "prepare_data", lambda config: pytest.fail("work began"))
     with pytest.raises(UserError, match=said):
         run(world(**compare), [0], labels)
+
+
+@pytest.mark.parametrize("other", [{"train": {"targets": "soft"}}, {"adapt": True}])
+def test_what_knows_no_chains_is_refused_for_a_contender_too(world, monkeypatch, other) -> None:
+    monkeypatch.setattr(compare_stage, "prepare_data", lambda config: pytest.fail("work began"))
+    config = world(models={"x": MODELS["small"] | other}).model_copy(update={"chains": [["large", "rare"]]})
+    with pytest.raises(UserError, match="knows no chains"):
+        run(config, [0])
+
+
+def test_another_model_or_baseline_in_the_table_trains_nothing_again(world, monkeypatch) -> None:
+    run(world(models={"small": MODELS["small"]}), [0])
+    trained, train = [], runs.train.run
+    monkeypatch.setattr(runs.train, "run", lambda config: trained.append(config.train.epochs) or train(config))
+    run(world(ours="longer", baseline="small"), [0])
+    assert trained == [2]
+
+
+def test_a_seed_given_twice_is_one(world) -> None:
+    text = run(world(models={"small": MODELS["small"]}), [0, 0])
+    assert text == run(world(models={"small": MODELS["small"]}), [0])
+
+
+def test_a_contenders_nested_keys_leave_the_others_as_they_are(world) -> None:
+    models = {"x": MODELS["small"] | {"train": {"auxiliary": {"tasks": 5}}}}
+    config = world(models=models)
+    auxiliary = config.train.auxiliary.model_copy(update={"weight": 0.2})
+    config = config.model_copy(update={"train": config.train.model_copy(update={"auxiliary": auxiliary})})
+    chosen = contender_config(config, "x", 0).train.auxiliary
+    assert (chosen.tasks, chosen.weight) == (5, 0.2)

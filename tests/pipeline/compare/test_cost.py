@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from models.batch import Batch
 from pipeline.compare.cost import measure_cost, peak_bytes
 from pipeline.compare.relative import overall, relative_changes
 from tests.models.examples import make_batch
@@ -58,3 +59,15 @@ def test_overall_is_the_papers_sum() -> None:
     assert relative_changes(ple, wdl)["f1"] == pytest.approx(0.2036, abs=1e-4)
     assert overall(relative_changes(ple, wdl)) == pytest.approx(0.5980, abs=2e-4)
     assert overall(relative_changes(essm, wdl)) == pytest.approx(-0.3773, abs=2e-4)
+
+
+def test_products_of_attention_are_operations_too() -> None:
+    """Queries with keys, and weights with values: 2 x 2 x heads x queries x keys x width."""
+
+    class Attends(torch.nn.Module):
+        def forward(self, batch: Batch) -> torch.Tensor:
+            read = torch.ones(batch.rows, 2, 5, 4, requires_grad=True)
+            return torch.nn.functional.scaled_dot_product_attention(read, read, read)
+
+    cost = measure_cost(Attends(), make_batch(ROWS, [], 2), 2)
+    assert cost.flops_per_row == 2 * (2 * 2 * 5 * 5 * 4)

@@ -66,3 +66,10 @@ def test_ranks_leave_out_segments_that_somebody_lacks() -> None:
     assert average_ranks(RESULTS, ["ours", "other", "baseline"]) == pytest.approx(
         {"ours": 4 / 3, "other": 5 / 3, "baseline": 3.0}
     )
+
+
+def test_the_same_lead_on_every_segment_is_beyond_chance_and_none_at_all_is_not() -> None:
+    level = np.full((1, 5), 0.5)
+    results = Results(segments="abcde", groups=["large"] * 5, auc={"ours": level + 0.25, "other": level, "same": level})
+    assert paired_tests(results, "ours", ["other"])["other"].p_value == 0.0
+    assert paired_tests(results, "other", ["same"])["same"].p_value == 1.0

@@ -59,3 +59,9 @@ def test_it_needs_a_linear_term_and_knows_no_chains(tmp_path: Path) -> None:
         check_model(config_for(tmp_path, "train.linear_start=logistic"))
     with pytest.raises(UserError, match="knows no chains"):
         check_model(config_for(tmp_path, *LINEAR, "chains=[[a, b]]"))
+
+
+def test_a_linear_term_that_a_model_has_by_itself_will_do() -> None:
+    check_model(load_config([], ["train.linear_start=logistic", "model.name=wdl"]))
+    with pytest.raises(UserError, match=r"set model\.settings\.linear_term: true"):
+        check_model(load_config([], ["train.linear_start=logistic", "model.name=dcn"]))

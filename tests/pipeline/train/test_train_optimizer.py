@@ -171,3 +171,31 @@ def test_linear_terms_move_at_their_own_rate() -> None:
     optimizer.step(0)
     moved = {name for name, parameter in net.named_parameters() if not torch.equal(parameter, start[name])}
     assert moved == {"linear_layer.weight", "linear_layer.bias"}
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_each_member_is_clipped_as_it_would_be_alone(sparse: bool) -> None:
+    """One of two has gradients ten times as large: the other's are not cut for it."""
+    members = torch.nn.ModuleList([Net(sparse), Net(sparse)])
+    names = sparse_parameters(members)
+    parameters = dict(members.named_parameters())
+    dense = [p for n, p in parameters.items() if n not in names]
+    gradients = Gradients(dense, [parameters[n] for n in names], 1, members)
+
+    def after(limit: float | None) -> tuple[float, list[torch.Tensor]]:
+        gradients.clear()
+        gradients.statistics.fill_(7.0)
+        (members[0](torch.tensor([1, 1, 3])) + 10 * members[1](torch.tensor([1, 1, 3]))).backward()
+        gradients.sum_over(World())
+        norm = gradients.clip(limit)
+        of_members = [torch.cat([p.grad.to_dense().flatten() for p in one.parameters()]) for one in members]
+        return norm, of_members
+
+    norm, plain = after(None)
+    limit = 2 * float(plain[0].norm())
+    assert float(plain[1].norm()) > limit
+    assert norm == pytest.approx(float(torch.cat(plain).norm()), rel=1e-5)
+    _, clipped = after(limit)
+    torch.testing.assert_close(clipped[0], plain[0])
+    torch.testing.assert_close(clipped[1], plain[1] * (limit / plain[1].norm()))
+    assert float(gradients.statistics) == 7.0

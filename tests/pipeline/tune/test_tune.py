@@ -11,7 +11,7 @@ import yaml
 
 from pipeline.compare.contenders import contender_config
 from pipeline.config import Config, load_config
-from pipeline.errors import UserError
+from pipeline.errors import UnfitValues, UserError
 from pipeline.layout import Layout
 from pipeline.shards import batches
 from pipeline.tune import run, stage
@@ -174,3 +174,40 @@ def test_a_file_of_values_that_is_none_is_refused(world, tmp_path: Path, content
     (tmp_path / "tuned" / "ours.yaml").write_text(content)
     with pytest.raises(UserError, match=r"ours\.yaml: (write it as|cannot be read)"):
         contender_config(world(), "ours", 0)
+
+
+def test_values_that_do_not_fit_are_a_trial_without_a_value_and_tuning_goes_on(world, tmp_path, monkeypatch) -> None:
+    config, train, calls = world(), stage.train.run, []
+
+    def unfit(config, watch):
+        calls.append(config.train.learning_rate)
+        if len(calls) == 2:
+            raise UnfitValues("the loss is not a finite number")
+        train(config, watch)
+
+    monkeypatch.setattr(stage.train, "run", unfit)
+    run(config, [], tmp_path / "tuned")
+    assert len(set(calls)) == 3
+    assert sorted(row["state"] for row in trials(config)) == ["complete", "complete", "fail"]
+    run(config, [], tmp_path / "tuned")
+    assert len(calls) == 3
+
+
+def test_what_is_configured_has_to_fit(world, tmp_path, monkeypatch) -> None:
+    def unfit(config, watch):
+        raise UnfitValues("the loss is not a finite number")
+
+    monkeypatch.setattr(stage.train, "run", unfit)
+    with pytest.raises(UserError, match="not a finite number"):
+        run(world(), [], tmp_path / "tuned")
+
+
+def test_a_contenders_own_epochs_and_choice_of_epoch_count(world, tmp_path, monkeypatch) -> None:
+    config = world(trials=1)
+    ours = config.compare.models["ours"].model_copy(update={"train": {"epochs": 1, "select_by": "niche"}})
+    compare = config.compare.model_copy(update={"models": {"ours": ours}})
+    seen, opened = [], stage.open_study
+    monkeypatch.setattr(stage, "open_study", lambda *args: seen.append(args[-1]) or opened(*args))
+    run(config.model_copy(update={"compare": compare}), [], tmp_path / "tuned")
+    assert seen == [1]
+    assert "niche AUC" in (tmp_path / "tuned" / "ours.yaml").read_text()
