@@ -37,13 +37,12 @@ class _Rows:
         mine = batch.pair_tasks == task
         positive = batch.labels[mine] > 0
         wanted = torch.zeros(len(positive), dtype=torch.bool)
-        for kind, places in enumerate(((~positive).nonzero().squeeze(1), positive.nonzero().squeeze(1))):
-            wanted[places[: max(0, self._most - self._seen[kind])]] = True
-            self._seen[kind] += len(places)
         if self._fair:
-            before = sum(self._seen) - len(positive)
-            wanted[:] = False
-            wanted[: max(0, self._most - before)] = True
+            wanted[: max(0, self._most - sum(self._seen))] = True
+        for kind, places in enumerate(((~positive).nonzero().squeeze(1), positive.nonzero().squeeze(1))):
+            if not self._fair:
+                wanted[places[: max(0, self._most - self._seen[kind])]] = True
+            self._seen[kind] += len(places)
         if not self._kept or wanted.any():
             self._kept.append(_of_pairs(batch, mine.nonzero().squeeze(1)[wanted]))
 

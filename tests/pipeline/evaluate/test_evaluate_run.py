@@ -22,6 +22,7 @@ from pipeline.evaluate import run
 from pipeline.experiment_table import read_results
 from pipeline.layout import Layout
 from tests.pipeline.evaluate.world import TASKS, write_untrained_model, write_world
+from tests.pipeline.train import worlds
 
 ORACLE = "evaluate.oracle='{workdir}/events/truth'"
 PUBLISHED = "evaluate.published={a paper: {auc: 0.71, accuracy: 0.5}}"
@@ -270,3 +271,10 @@ def test_truth_that_is_missing_or_of_other_entities_is_named(make_config) -> Non
     (layout.workdir / "events" / "oracle.json").write_text('{"segments": [{"name": "travel"}]}')
     with pytest.raises(UserError, match="1 probabilities each"):
         run(config)
+
+
+def test_an_empty_query_split_is_refused(tmp_path: Path) -> None:
+    folder = worlds.write_world(tmp_path, rows={"support": 64, "validation": 32, "query": 0})
+    write_untrained_model(tmp_path, folder)
+    with pytest.raises(UserError, match=r"no row in the query split; look at align\.split"):
+        run(load_config([], [f"run.workdir={tmp_path}"]))
