@@ -10,6 +10,7 @@ from pipeline import align, evaluate, prepare, score, simulate, summary, teach, 
 from pipeline.config import Config
 from pipeline.entry import main
 from pipeline.layout import Layout
+from pipeline.train.build import check_model
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ def run(config: Config) -> None:
         stages.insert(0, prepare)
     if config.simulates:
         stages.insert(0, simulate)
+    check_model(config)  # before hours of unfolding, not after
     seconds: dict[str, float] = {}
     for stage in stages:
         name = stage.__name__.removeprefix("pipeline.")

@@ -1,21 +1,21 @@
 """Tune models on validation: `jobs.tune --models esmm --config conf/tune/spaces.yaml --config conf/compare/X.yaml`."""
 
-import argparse
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 from pipeline.config import Config
-from pipeline.entry import main
+from pipeline.entry import main_with_options, own_options
 from pipeline.tune import run
 
+
+def tune(config: Config, options: Namespace) -> None:
+    """Print the tables."""
+    sys.stdout.write(run(config, options.models, options.to or Path("conf/tuned") / config.run.name))
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--models", nargs="+", default=[])
-    parser.add_argument("--to", type=Path)
-    options, others = parser.parse_known_args()
-
-    def tune(config: Config) -> None:
-        """Print the tables."""
-        sys.stdout.write(run(config, options.models, options.to or Path("conf/tuned") / config.run.name))
-
-    main("Tune models (--models; default: all) on validation; values go to conf/tuned/RUN (--to).", tune, others)
+    own = own_options()
+    own.add_argument("--models", nargs="+", default=[], help="names of compare.models (default: all)")
+    own.add_argument("--to", type=Path, help="folder for the values found (default: conf/tuned/ and the run's name)")
+    main_with_options("Tune models on validation, each with the same number of trials.", own, tune)

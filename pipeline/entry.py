@@ -21,7 +21,22 @@ _UNREADABLE = re.compile(r"\[FAILED_READ_FILE[^\n]*")
 
 def main(description: str, run: Callable[[Config], None], arguments: Sequence[str] | None = None) -> None:
     """Read the configuration, run a stage, and exit: 0 done, 2 bad input (a message, no traceback), 1 a defect."""
-    options = _parser(description).parse_args(arguments)
+    main_with_options(description, own_options(), lambda config, _: run(config), arguments)
+
+
+def own_options() -> argparse.ArgumentParser:
+    """An empty parser to which an entry adds the options that are its own."""
+    return argparse.ArgumentParser(add_help=False)
+
+
+def main_with_options(
+    description: str,
+    own: argparse.ArgumentParser,
+    run: Callable[[Config, argparse.Namespace], None],
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """As `main`, for an entry with options of its own beside those that all have."""
+    options = _parser(description, own).parse_args(arguments)
     logging.basicConfig(
         level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
@@ -31,7 +46,7 @@ def main(description: str, run: Callable[[Config], None], arguments: Sequence[st
             sys.stdout.write(to_yaml(config))
             return
         check_writable(Layout.of(config).workdir)
-        run(config)
+        run(config, options)
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.stderr.flush()
@@ -58,8 +73,8 @@ def _unreadable(error: Exception) -> str | None:
     )
 
 
-def _parser(description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=description)
+def _parser(description: str, own: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description, parents=[own], allow_abbrev=False)
     parser.add_argument(
         "--config", action="append", required=True, metavar="YAML", help="configuration; given again, later files win"
     )

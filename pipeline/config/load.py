@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from pipeline.config.merge import merge
+from pipeline.config.refusals import explain
 from pipeline.config.schema import Config
 from pipeline.errors import UserError
 
@@ -34,7 +33,7 @@ def load_config(paths: Sequence[str | Path], overrides: Sequence[str] = ()) -> C
     try:
         config = Config.model_validate(merged)
     except ValidationError as error:
-        raise UserError(_explain(error, merged)) from None
+        raise UserError(explain(error, merged)) from None
     workdir = config.run.workdir.replace("{name}", config.run.name)
     if "{" in workdir:
         raise UserError(f"run.workdir: {config.run.workdir!r} may hold {{name}} and no other {{…}}")
@@ -107,47 +106,3 @@ def _fill(template: Any, values: dict[str, str]) -> Any:
     if isinstance(template, list):
         return [_fill(item, values) for item in template]
     return template
-
-
-def _explain(error: ValidationError, content: dict[str, Any]) -> str:
-    lines = []
-    for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"]) or "configuration"
-        if problem["type"] == "extra_forbidden":
-            key = str(problem["loc"][-1])
-            known = _keys_at(problem["loc"][:-1])
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-            hint = f"; did you mean {near[0]!r}? known: {', '.join(known)}" if near else ""
-            lines.append(f"{where}: unknown key {key!r}{hint}")
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            given = problem.get("input")
-            plain = isinstance(given, str | int | float | bool | date)
-            shown = f" (given: {given!r})" if plain and "jdbc" not in problem["loc"] else ""  # no password is shown
-            lines.append(f"{where}: {message}{shown}")
-    return "configuration refused:\n  " + "\n  ".join(lines)
-
-
-def _keys_at(location: tuple[int | str, ...]) -> list[str]:
-    """The keys that the schema knows at a location."""
-    section: Any = Config
-    for part in location:
-        if isinstance(part, int):
-            continue
-        fields = section.model_fields if isinstance(section, type) and issubclass(section, BaseModel) else {}
-        if part not in fields:
-            return []
-        section = _section_of(fields[part].annotation)
-    known = list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
-    return ["include", *known] if section is Config else known
-
-
-def _section_of(annotation: Any) -> Any:
-    """The Section inside `Section | None` or `list[Section]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        found = _section_of(argument)
-        if found is not None:
-            return found
-    return None

@@ -126,6 +126,24 @@ class TestUnknownKeys:
         message = refusal(sources=[{**SOURCE, "rules": [{"name": "a", "kind": "field", "colunm": "x"}]}])
         assert "sources.0.rules.0.colunm: unknown key 'colunm'; did you mean 'column'?" in message
 
+    def test_in_what_for_each_makes_name_the_segment(self) -> None:
+        each = {**CLICK, "name": "in_{city}", "labl": 1, "for_each": {"city": ["Oslo", "Bergen"]}}
+        message = refusal(sources=[SOURCE], segments=[each])
+        assert "segments.1.labl: unknown key 'labl'; did you mean 'label'?" in message
+        assert "(in in_Bergen)" in message
+
+    def test_beyond_twenty_are_counted(self) -> None:
+        each = {**CLICK, "name": "s{i}", "labl": 1, "for_each": {"i": list(range(30))}}
+        lines = refusal(sources=[SOURCE], segments=[each]).splitlines()
+        assert len(lines) == 22
+        assert lines[-1].strip() == "and 10 more"
+
+    def test_of_a_mapping_where_a_text_may_stand_too_are_told_of_the_mapping_alone(self) -> None:
+        segment = {**CLICK, "sample_space": {"sorce": "visits", "condition": "true"}}
+        message = refusal(sources=[SOURCE], segments=[segment])
+        assert "segments.0.sample_space.sorce: unknown key 'sorce'; did you mean 'source'?" in message
+        assert "valid string" not in message
+
     def test_are_all_named_at_once(self) -> None:
         message = refusal("train.epoch=3", "scroe.run_id=a")
         assert "'epoch'" in message

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from jobs.run import run as run_all
 from pipeline.config import Config, load_config
-from pipeline.entry import main
+from pipeline.entry import main, main_with_options, own_options
 from pipeline.errors import UserError
 
 
@@ -33,6 +34,31 @@ def test_print_config_shows_the_resolved_whole_and_runs_nothing(config_file: Pat
     assert load_config([shown]) == load_config([config_file], ["train.seed=7"])
     assert seen == []
     assert not (tmp_path / "work").exists()
+
+
+class TestOptionsOfAnEntrysOwn:
+    def test_reach_what_runs(self, config_file: Path) -> None:
+        own, seen = own_options(), []
+        own.add_argument("--seeds", type=int, nargs="+")
+        arguments = ["--config", str(config_file), "--seeds", "4", "5"]
+        main_with_options("A stage.", own, lambda config, options: seen.append((config, options.seeds)), arguments)
+        assert [(config.train.epochs, seeds) for config, seeds in seen] == [(3, [4, 5])]
+
+    def test_stand_in_its_help(self, capsys) -> None:
+        own = own_options()
+        own.add_argument("--seeds", help="which seeds")
+        with pytest.raises(SystemExit) as end:
+            main_with_options("A stage.", own, lambda config, options: None, ["--help"])
+        assert end.value.code == 0
+        help_text = capsys.readouterr().out
+        assert "which seeds" in help_text
+        assert "--print-config" in help_text
+
+    def test_that_are_unknown_end_with_2(self, config_file: Path, capsys) -> None:
+        with pytest.raises(SystemExit) as end:
+            main("A stage.", lambda config: None, ["--config", str(config_file), "--sedes", "4"])
+        assert end.value.code == 2
+        assert "--sedes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -80,3 +106,8 @@ def test_a_defect_keeps_its_traceback(config_file: Path) -> None:
 
     with pytest.raises(ZeroDivisionError):
         main("A stage.", stage, ["--config", str(config_file)])
+
+
+def test_a_run_of_all_stages_refuses_a_model_that_it_will_not_be_able_to_train(config_file: Path) -> None:
+    with pytest.raises(UserError, match="metaug"):
+        run_all(load_config([config_file], ["model.name=metaug"]))
