@@ -14,6 +14,7 @@ from models.layers.groups import TaskGroups
 from models.layers.hits import Hits, find_hits
 from models.layers.shared_outputs import SharedOutputs
 from models.layers.towers import Towers
+from models.layers.weighed import weighed_sums
 from models.masked import MaskedModel
 
 _DENSE_SHARE = 0.25  # from this share of all (row, task) pairs on, scoring all of them is the cheaper way
@@ -74,15 +75,14 @@ class ExpertMixture(MaskedModel):
         hits = self.find_pair_hits(batch)
         x, linear = self.inputs(batch, hits)
         experts = self.experts(x)
-        tower_input = self._tower_input(experts, x)
         if batch.pairs >= _DENSE_SHARE * batch.rows * len(self.tasks):
             # hits.pair_positions are positions among the batch's pairs; here they are cells of [rows, tasks].
-            by_head = self._all_heads(batch.rows, hits, x, tower_input, linear)
+            by_head = self._all_heads(batch.rows, hits, x, experts, linear)
             if batch.pairs == by_head.numel():
                 return by_head.reshape(-1, 1), experts
             return self.towers.select(by_head, batch.pair_rows, batch.pair_tasks), experts
         views = batch.pair_rows.index_put((hits.pair_positions,), batch.rows + hits.pair_views)
-        return self._some_pairs(x, tower_input, linear, views, batch.pair_tasks), experts
+        return self._some_pairs(x, experts, linear, views, batch.pair_tasks), experts
 
     def _tower_input(self, experts: Tensor, x: Tensor) -> Tensor:
         """[experts, views, width]: the experts' outputs and what passes by them, or the narrower shared ones."""
@@ -98,7 +98,7 @@ class ExpertMixture(MaskedModel):
         """[rows, heads]: every task from the plain rows, then the hit pairs' own logits put in their place."""
         (x, x_hit), (experts, experts_hit) = x.split([rows, hits.views]), experts.split([rows, hits.views], dim=1)
         linear, linear_hit = (None, None) if linear is None else linear.split([rows, hits.views])
-        by_head = self.towers.all_tasks(experts, self.gates.all_tasks(x)).to(x.dtype)
+        by_head = self.towers.all_tasks(self._tower_input(experts, x), self.gates.all_tasks(x)).to(x.dtype)
         if linear is not None:
             by_head = by_head + linear
         if hits.pair_views.numel() == 0:
@@ -113,5 +113,8 @@ class ExpertMixture(MaskedModel):
         """[pairs, outputs] of pairs given by view and task."""
         groups = TaskGroups(tasks, len(self.tasks))
         gates = self.gates.of_pairs(x, views, groups)
-        logits = self.towers.of_pairs(experts, gates, views, tasks, groups).to(x.dtype)
+        weighed = weighed_sums(experts if self.shared is None else self.shared(experts, x), gates, views)
+        if self.passing:
+            weighed = torch.cat([weighed, x[:, -self.passing :].to(weighed.dtype).index_select(0, views)], dim=1)
+        logits = self.towers.of_pairs(weighed, tasks, groups).to(x.dtype)
         return logits if linear is None else logits + self.towers.select(linear, views, tasks)

@@ -56,9 +56,8 @@ class Towers(Heads):
         """hidden [rows, width], the same for all tasks -> [rows, heads]."""
         return self.all_tasks(hidden.unsqueeze(0), hidden.new_ones(1, self.tasks, hidden.shape[0]))
 
-    def of_pairs(self, experts: Tensor, gates: Tensor, views: Tensor, tasks: Tensor, groups: TaskGroups) -> Tensor:
-        """experts [experts, views, width], gates [pairs, experts], each pair's view and task -> [pairs, outputs]."""
-        gated = (experts.index_select(1, views) * gates.t().unsqueeze(2)).sum(0)
+    def of_pairs(self, gated: Tensor, tasks: Tensor, groups: TaskGroups) -> Tensor:
+        """gated [pairs, width], each pair's task -> [pairs, outputs]."""
         unit, blocks = groups.spread(gated), groups.block_tasks
         if self.hidden:
             first = self.first.permute(2, 0, 1).index_select(0, blocks)

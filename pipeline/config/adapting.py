@@ -13,7 +13,7 @@ Rate = Annotated[float, Field(gt=0)]
 
 class Adapt(Section):
     segments: list[str] = []
-    """None: all binary ones."""
+    """Empty: all binary ones."""
     epochs: int = Field(default=30, ge=1)
     batch_size: int = Field(default=512, ge=1)
     learning_rates: list[Rate] = Field(default=[1e-3, 3e-3, 1e-2], min_length=1)

@@ -56,8 +56,10 @@ class Masks(Section):
 
 class Shards(Section):
     rows_per_group: int = Field(default=8192, ge=1)
+    """Rows of a Parquet row group: what a reader holds at once and shuffles within."""
     rows_per_file: int = Field(default=262144, ge=1)
     seed: int = 0
+    """Of the order in which rows are mixed."""
 
 
 class Align(Section):

@@ -137,8 +137,11 @@ class Simulate(Section):
 
     entities: int = Field(default=20_000, ge=100)
     seed: int = 0
+    """Of the world: another seed is another one."""
     events_per_entity: float = Field(default=55, gt=0)
+    """In the mean over entities."""
     niche_positives: tuple[int, int] = (20, 200)
+    """Between which numbers of positives of the support a niche segment is meant to have."""
     block: int = Field(default=2048, ge=1)
     """Entities a block: the unit of reproducible random numbers."""
 

@@ -122,3 +122,4 @@ class LabelTable(Table):
     label: str | None = "label"
     """null: a list of positives (seeds of a lookalike segment); everybody else in the sample space is a negative."""
     on_unknown_entity: Literal["fail", "quarantine"] = "fail"
+    """What is done about a row whose entity has no features: the stage stops, or the row is kept aside and counted."""

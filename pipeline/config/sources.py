@@ -50,6 +50,7 @@ class Source(Table):
     time: str | None = None
     """The column of the event time; none for a static source (a profile), whose rows count at any cutoff."""
     time_unit: Literal["timestamp", "seconds", "milliseconds"] = "timestamp"
+    """How the column tells time: as a date or timestamp (or a text of one), or as a number since 1970-01-01 UTC."""
     timezone: Zone | None = None
     """The zone of times that name none, such as UTC or Europe/Berlin. None: such a time is an error."""
     join: list[Join] = []

@@ -48,7 +48,9 @@ class Tune(Section):
     trials: int = Field(default=20, ge=1)
     """Of each model: all have the same budget."""
     sampler: Literal["tpe", "random"] = "tpe"
+    """tpe: values are drawn where trials before did well (Optuna's tree-structured Parzen estimator)."""
     seed: int = 0
+    """Of what is drawn; trainings have `train.seed`."""
     prune: bool = True
     """Trials whose validation AUC after an epoch is below the median of those before them at that epoch are stopped."""
     shared: Space = {}
