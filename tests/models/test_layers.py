@@ -12,6 +12,7 @@ from models.layers.experts import Experts
 from models.layers.gates import Gates
 from models.layers.groups import TaskGroups
 from models.layers.hits import find_hits
+from models.layers.weighed import weighed_sums
 from models.masks import TaskMasks
 from tests.models.examples import make_batch
 
@@ -72,6 +73,15 @@ def test_gates_are_the_same_for_all_tasks_at_once_and_pair_by_pair(hidden: int) 
     views, tasks = torch.tensor([0, 4, 2, 2]), torch.tensor([3, 0, 1, 1])
     pairs = gates.of_pairs(x, views, TaskGroups(tasks, 4))
     torch.testing.assert_close(pairs, every[:, tasks, views].T)
+
+
+def test_weighed_sums_are_the_gated_experts_of_each_pair_with_their_gradients() -> None:
+    experts = torch.randn(3, 5, 4, dtype=torch.float64, requires_grad=True)
+    gates = torch.rand(6, 3, dtype=torch.float64, requires_grad=True)
+    views = torch.tensor([4, 0, 0, 2, 4, 1])
+    by_hand = [sum(gates[pair, e] * experts[e, view] for e in range(3)) for pair, view in enumerate(views.tolist())]
+    torch.testing.assert_close(weighed_sums(experts, gates, views), torch.stack(by_hand))
+    assert torch.autograd.gradcheck(lambda e, g: weighed_sums(e, g, views), (experts, gates))
 
 
 def test_hits_are_one_view_a_distinct_row_and_mask() -> None:
