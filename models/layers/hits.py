@@ -1,11 +1,13 @@
 """Which (row, task) pairs have a mask that hits the row (paper Eq 4-5, Figure 4).
 
 A pair whose mask holds none of the row's concepts sees the row's plain input. Only the others need an input
-of their own, and pairs of one row whose tasks share a mask share it: one *view* per distinct (row, mask).
+of their own, and pairs of one row of which the same concepts are hidden share it, whatever else their masks hold: one
+*view* per distinct row and hidden concepts.
 
-    row 0: concepts 4 9 12        mask 1 = {9, 12} (tasks 0 and 3)      views    (row 0, mask 1)  (row 1, mask 2)
-    row 1: concepts 4             mask 2 = {4}     (task 1)             entries   9, 12            4
-    row 2: concepts 7 9           mask 2 hits row 0 too, but no pair
+    row 0: concepts 4 9 12        mask 1 = {9, 12} (tasks 0 and 3)      views    (row 0)   (row 1)   (row 2)
+    row 1: concepts 4             mask 2 = {4}     (task 1)             entries   9, 12     4         9
+    row 2: concepts 7 9           mask 3 = {9}     (task 2)             tasks     0, 3      1         0, 2, 3
+                                  mask 2 hits row 0 too, but no pair
                                   (0, task 1) is asked for: no view
 """
 
@@ -17,6 +19,7 @@ import torch
 from torch import Tensor
 
 from models.batch import Batch
+from models.layers.distinct import first_alike
 from models.masks import TaskMasks
 
 
@@ -47,7 +50,7 @@ def find_hits(batch: Batch, masks: TaskMasks, pair_keys: Tensor | None) -> Hits:
     """The hits of a batch. pair_keys [pairs] int64: row * tasks + task of each pair, strictly ascending; None: all."""
     entry, mask_ids = _masked_entries(batch, masks)
     rows = torch.searchsorted(batch.row_offsets, entry, right=True) - 1
-    # Distinct (row, mask), ascending; a stable sort keeps the entries of a view together.
+    # Distinct (row, mask), ascending; a stable sort keeps the entries of a view together and in order.
     keys, order = torch.sort(rows * masks.masks + mask_ids, stable=True)
     views, lengths = torch.unique_consecutive(keys, return_counts=True)
     view_rows, view_masks = views // masks.masks, views % masks.masks
@@ -70,6 +73,12 @@ def find_hits(batch: Batch, masks: TaskMasks, pair_keys: Tensor | None) -> Hits:
         order = order[torch.repeat_interleave(used, lengths)]
         view_rows, lengths = view_rows[used], lengths[used]
         pair_views = (torch.cumsum(used, 0) - 1)[pair_views]
+
+    first = first_alike(entry[order], lengths)  # an entry is of one row, so views of two rows are never alike
+    kept = first == torch.arange(first.numel(), device=first.device)
+    order = order[torch.repeat_interleave(kept, lengths)]
+    view_rows, lengths = view_rows[kept], lengths[kept]
+    pair_views = (torch.cumsum(kept, 0) - 1)[first[pair_views]]
 
     positions, by_position = torch.sort(positions)
     return Hits(

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.layers.distinct import first_alike
 from models.layers.dropout import Dropout, random_int16
 from models.layers.experts import Experts
 from models.layers.gates import Gates
@@ -84,7 +85,7 @@ def test_weighed_sums_are_the_gated_experts_of_each_pair_with_their_gradients() 
     assert torch.autograd.gradcheck(lambda e, g: weighed_sums(e, g, views), (experts, gates))
 
 
-def test_hits_are_one_view_a_distinct_row_and_mask() -> None:
+def test_hits_are_one_view_a_distinct_row_and_hidden_concepts() -> None:
     masks = TaskMasks([[9, 12], [4], [], [12, 9]], vocabulary_size=13)  # tasks 0 and 3 share a mask
     batch = make_batch([{4: 1, 9: 1, 12: 1}, {4: 1}, {7: 1, 9: 1}, {7: 1}], [(0, 0), (0, 3), (1, 1), (1, 2)], tasks=4)
     hits = find_hits(batch, masks, batch.pair_rows * 4 + batch.pair_tasks)
@@ -94,3 +95,32 @@ def test_hits_are_one_view_a_distinct_row_and_mask() -> None:
     assert hits.pair_positions.tolist() == [0, 1, 2]
     assert hits.pair_views.tolist() == [0, 0, 1]
     assert find_hits(batch, masks, None).view_rows.tolist() == [0, 0, 1, 2]
+
+
+def test_masks_that_hide_the_same_of_a_row_share_its_view() -> None:
+    masks = TaskMasks([[9, 12], [9], [9, 4], [4]], vocabulary_size=13)
+    hits = find_hits(make_batch([{4: 1, 9: 1, 12: 1}, {7: 1, 9: 1}, {9: 1}], [], tasks=4), masks, None)
+    hidden = [[], [], []]
+    batch_concepts = [4, 9, 12, 7, 9, 9]
+    for view, row in enumerate(hits.view_rows.tolist()):
+        entries = hits.entries[hits.entry_offsets[view] : hits.entry_offsets[view + 1]].tolist()
+        tasks = hits.pair_tasks[hits.pair_views == view].tolist()
+        hidden[row].append(([batch_concepts[entry] for entry in entries], tasks))
+    assert [sorted(of_row) for of_row in hidden] == [
+        [([4], [3]), ([4, 9], [2]), ([9], [1]), ([9, 12], [0])],
+        [([9], [0, 1, 2])],
+        [([9], [0, 1, 2])],
+    ]
+
+
+@given(st.lists(st.sets(st.integers(0, 5), min_size=1), max_size=30))
+def test_first_alike_is_the_first_equal_list(sets: list[set[int]]) -> None:
+    lists = [sorted(one) for one in sets]
+    entries = torch.tensor([entry for one in lists for entry in one], dtype=torch.int64)
+    lengths = torch.tensor([len(one) for one in lists], dtype=torch.int64)
+    assert first_alike(entries, lengths).tolist() == [lists.index(one) for one in lists]
+
+
+def test_lists_of_one_sum_that_differ_are_not_taken_for_alike() -> None:
+    # Of one sum, as the sum does not tell an order.
+    assert first_alike(torch.tensor([1, 2, 2, 1, 1, 2]), torch.tensor([2, 2, 2])).tolist() == [0, 1, 0]
