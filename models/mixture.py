@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -16,23 +14,9 @@ from models.layers.shared_outputs import SharedOutputs
 from models.layers.towers import Towers
 from models.layers.weighed import weighed_sums
 from models.masked import MaskedModel
+from models.task_inputs import TaskInputs
 
 _DENSE_SHARE = 0.25  # from this share of all (row, task) pairs on, scoring all of them is the cheaper way
-
-
-@dataclass(frozen=True, slots=True)
-class TaskInputs:
-    """By pair: x [pairs, dim], tower_input [experts, pairs, width], linear [pairs, outputs] or None, tasks [pairs]."""
-
-    x: Tensor
-    tower_input: Tensor
-    linear: Tensor | None
-    tasks: Tensor
-
-    def take(self, pairs: Tensor | slice) -> TaskInputs:
-        """The pairs at these places; a view for a slice."""
-        linear = None if self.linear is None else self.linear[pairs]
-        return TaskInputs(self.x[pairs], self.tower_input[:, pairs], linear, self.tasks[pairs])
 
 
 class ExpertMixture(MaskedModel):
@@ -62,13 +46,15 @@ class ExpertMixture(MaskedModel):
         x, linear = self.inputs(batch, hits)
         views = batch.pair_rows.index_put((hits.pair_positions,), batch.rows + hits.pair_views)
         linear = None if linear is None else self.towers.select(linear, views, batch.pair_tasks)
-        return TaskInputs(x[views], self._tower_input(self.experts(x), x)[:, views], linear, batch.pair_tasks)
+        experts = self._shared_or_own(self.experts(x), x).index_select(1, views)
+        passing = x[:, -self.passing :].to(experts.dtype).index_select(0, views) if self.passing else None
+        return TaskInputs(x.index_select(0, views), experts, passing, linear, batch.pair_tasks)
 
     def readout_inputs(self, given: TaskInputs) -> Tensor:
         """[pairs, width]: what the towers read of the pairs of `task_inputs`: the experts as the gates weigh them."""
         pairs = torch.arange(len(given.tasks), device=given.tasks.device)
         gates = self.gates.of_pairs(given.x, pairs, TaskGroups(given.tasks, len(self.tasks)))
-        return (given.tower_input * gates.t().unsqueeze(2)).sum(0)
+        return given.weighed(gates.t())
 
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logits [pairs, outputs] and expert outputs [experts, rows + views, width]."""
@@ -84,11 +70,16 @@ class ExpertMixture(MaskedModel):
         views = batch.pair_rows.index_put((hits.pair_positions,), batch.rows + hits.pair_views)
         return self._some_pairs(x, experts, linear, views, batch.pair_tasks), experts
 
+    def _shared_or_own(self, experts: Tensor, x: Tensor) -> Tensor:
+        """[experts, views, width]: what is weighed: the experts' outputs, or the narrower shared ones."""
+        if self.shared is None:
+            return experts
+        shared: Tensor = self.shared(experts, x)
+        return shared
+
     def _tower_input(self, experts: Tensor, x: Tensor) -> Tensor:
-        """[experts, views, width]: the experts' outputs and what passes by them, or the narrower shared ones."""
-        if self.shared is not None:
-            shared: Tensor = self.shared(experts, x)
-            return shared
+        """[experts, views, width]: what is weighed and what passes by the experts."""
+        experts = self._shared_or_own(experts, x)
         if not self.passing:
             return experts
         # The same beside every expert, as gates sum to 1.
@@ -113,7 +104,7 @@ class ExpertMixture(MaskedModel):
         """[pairs, outputs] of pairs given by view and task."""
         groups = TaskGroups(tasks, len(self.tasks))
         gates = self.gates.of_pairs(x, views, groups)
-        weighed = weighed_sums(experts if self.shared is None else self.shared(experts, x), gates, views)
+        weighed = weighed_sums(self._shared_or_own(experts, x), gates, views)
         if self.passing:
             weighed = torch.cat([weighed, x[:, -self.passing :].to(weighed.dtype).index_select(0, views)], dim=1)
         logits = self.towers.of_pairs(weighed, tasks, groups).to(x.dtype)

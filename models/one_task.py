@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from models.layers.gates import Gates
 from models.layers.towers import Towers
-from models.mixture import ExpertMixture, TaskInputs
+from models.mixture import ExpertMixture
+from models.task_inputs import TaskInputs
 
 
 class OneTask(nn.Module):
@@ -31,8 +32,14 @@ class OneTask(nn.Module):
         self._copy(model, to_model=False)
 
     def forward(self, given: TaskInputs) -> Tensor:
-        """[pairs]: the logits of pairs of the task."""
-        logits = self.towers.all_tasks(given.tower_input, self.gates.all_tasks(given.x))
+        """[pairs]: the logits of pairs of the task.
+
+        The experts are weighed before the tower, which is of one task only and then computed once (layers/towers.py).
+        """
+        unit = given.weighed(self.gates.all_tasks(given.x)[:, 0])
+        if self.towers.hidden:
+            unit = torch.relu(torch.addmm(self.towers.first_bias[:, 0], unit, self.towers.first[:, :, 0]))
+        logits = torch.addmm(self.towers.bias, unit, self.towers.last)
         return (logits if given.linear is None else logits + given.linear)[:, 0]
 
     def write_to(self, model: ExpertMixture) -> None:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.mixture import ExpertMixture, TaskInputs
+from models.mixture import ExpertMixture
 from models.one_task import OneTask
+from models.task_inputs import TaskInputs
 from pipeline.adapt.rows import SegmentRows
 from pipeline.config.adapting import Adapt
 from pipeline.train.validation import auc_of_sorted
@@ -66,18 +67,20 @@ def _epochs(
     heads: Sequence[OneTask], inputs: Sequence[TaskInputs], rows: SegmentRows, how: Adapt, rate: float
 ) -> Iterator[None]:
     """Yields after each epoch."""
-    optimizer = torch.optim.Adam([parameter for head in heads for parameter in head.parameters()], lr=rate)
+    optimizer = torch.optim.Adam([parameter for head in heads for parameter in head.parameters()], lr=rate, fused=True)
     generator = torch.Generator().manual_seed(0)
     labels, weights = rows.batch.labels, rows.weights / rows.weights.mean()
     for _ in range(how.epochs):
         order = torch.randperm(rows.batch.rows, generator=generator)
         shuffled = [given.take(order) for given in inputs]
         for start in range(0, len(order), how.batch_size):
-            batch = slice(start, start + how.batch_size)
-            own, of_rows = labels[order[batch]], weights[order[batch]]
+            batch = order[start : start + how.batch_size]
+            own, of_rows = labels[batch], weights[batch]
             optimizer.zero_grad(set_to_none=True)
             for head, given in zip(heads, shuffled, strict=True):
-                losses = F.binary_cross_entropy_with_logits(head(given.take(batch)), own, reduction="none")
+                losses = F.binary_cross_entropy_with_logits(
+                    head(given.between(start, start + how.batch_size)), own, reduction="none"
+                )
                 (losses * of_rows).mean().backward()
             optimizer.step()
         yield
