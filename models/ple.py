@@ -59,10 +59,8 @@ class PLE(TaskwiseModel):
         self.finish(len(tasks), width)
 
     def task_networks(self, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """What all tasks share comes from all tasks' experts, so only the last level can do with what tasks see."""
-        own, shared = x, x
-        for level in self.levels[:-1]:
-            own, shared = level(own, shared)
-        own = own[seen] if own.ndim == 2 else own.gather(1, seen.unsqueeze(2).expand(-1, -1, own.shape[2]))
-        own, _ = self.levels[-1](own, shared, seen)
+        """What all tasks share comes from all tasks' experts: up to the last level but one these compute all views."""
+        own, shared = x if len(self.levels) > 1 else x[seen], x
+        for number, level in enumerate(self.levels):
+            own, shared = level(own, shared, seen if number >= len(self.levels) - 2 else None)
         return self.towers(own), own

@@ -62,20 +62,33 @@ class Extraction(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """own_input [tasks, views, width] or [views, width], shared_input [views, width] -> the next layer's inputs.
 
-        seen [tasks, rows]: own_input is [tasks, rows, width], of these views of shared_input.
+        seen [tasks, rows]: what is made for tasks is made of these views alone, [tasks, rows, width]; own_input may
+        already be so.
         """
         repeated = own_input.repeat_interleave(self.task_experts, 0) if own_input.ndim == 3 else own_input
         own, shared = self.own(repeated), self.shared(shared_input)
-        by_task = own.view(self.tasks, self.task_experts, *own.shape[1:])
-        for_tasks = (
-            shared if seen is None else shared[:, seen]
-        )  # [experts, views, width] or [experts, tasks, rows, width]
-        experts = [*by_task.unbind(1), *for_tasks.unbind(0)]
-        gates = self.gates(own_input).unsqueeze(3)
-        mixed = gates[0] * experts[0]
-        for gate, expert in zip(gates[1:], experts[1:], strict=True):
-            mixed = torch.addcmul(mixed, gate.to(mixed.dtype), expert.to(mixed.dtype))
+        by_task = own.view(self.tasks, self.task_experts, *own.shape[1:]).unbind(1)
+        for_tasks = shared.unbind(0)
+        if seen is not None:
+            if own.shape[1] == len(shared_input):  # of all views
+                own_input, by_task = of_seen(own_input, seen), tuple(of_seen(each, seen) for each in by_task)
+            for_tasks = tuple(of_seen(each, seen) for each in for_tasks)
+        mixed = _mix(self.gates(own_input), [*by_task, *for_tasks])
         if self.shared_gate is None:
             return mixed, None
-        everything = torch.cat([own, shared])
-        return mixed, (self.shared_gate(shared_input).transpose(1, 2) * everything).sum(0)
+        return mixed, _mix(self.shared_gate(shared_input)[:, 0], [*own.unbind(0), *shared.unbind(0)])
+
+
+def of_seen(values: Tensor, seen: Tensor) -> Tensor:
+    """values [views, width] or [tasks, views, width], seen [tasks, rows] -> [tasks, rows, width]."""
+    if values.ndim == 2:
+        return values[seen]
+    return values.gather(1, seen.unsqueeze(2).expand(-1, -1, values.shape[2]))
+
+
+def _mix(gates: Tensor, experts: Sequence[Tensor]) -> Tensor:
+    """gates [experts, …], experts of [… , width] each -> [… , width]: one after the other, as each fits the cache."""
+    mixed = gates[0].unsqueeze(-1) * experts[0]
+    for gate, expert in zip(gates[1:], experts[1:], strict=True):
+        mixed = torch.addcmul(mixed, gate.unsqueeze(-1).to(mixed.dtype), expert.to(mixed.dtype))
+    return mixed
