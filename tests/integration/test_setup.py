@@ -271,7 +271,7 @@ def test_the_dag_runs_the_stages_in_order_with_options_that_the_entries_take(mon
         filled = task.command.replace("{{ ds }}", "2026-03-08").replace("{{ ds_nodash }}", "20260308")
         words = shlex.split(re.sub(r"{{ macros\.ds_add\(ds, -7\) }}", "2026-03-01", filled))
         job = words.index(str(REPOSITORY / "jobs" / f"{task.name}.py"))
-        options = entry._parser("").parse_args(words[job + 1 :])
+        options = entry._parser("", entry.own_options()).parse_args(words[job + 1 :])
         config = entry.load_config([], options.set)
         assert (config.unfold.cutoff, config.score.run_date) == ("2026-03-01 00:00:00", "2026-03-08")
         assert config.score.run_id == "day_20260308"
