@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import pytest
 import yaml
 
-from jobs.run import run as run_all
 from pipeline.config import Config, load_config
 from pipeline.entry import main, main_with_options, own_options
 from pipeline.errors import UserError
@@ -109,5 +109,6 @@ def test_a_defect_keeps_its_traceback(config_file: Path) -> None:
 
 
 def test_a_run_of_all_stages_refuses_a_model_that_it_will_not_be_able_to_train(config_file: Path) -> None:
+    run_all = runpy.run_module("jobs.run")["run"]
     with pytest.raises(UserError, match="metaug"):
         run_all(load_config([config_file], ["model.name=metaug"]))
