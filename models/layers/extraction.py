@@ -71,15 +71,15 @@ class Extraction(nn.Module):
         for_tasks = shared.unbind(0)
         if seen is not None:
             if own.shape[1] == len(shared_input):  # of all views
-                own_input, by_task = of_seen(own_input, seen), tuple(of_seen(each, seen) for each in by_task)
-            for_tasks = tuple(of_seen(each, seen) for each in for_tasks)
+                own_input, by_task = _of_seen(own_input, seen), tuple(_of_seen(each, seen) for each in by_task)
+            for_tasks = tuple(_of_seen(each, seen) for each in for_tasks)
         mixed = _mix(self.gates(own_input), [*by_task, *for_tasks])
         if self.shared_gate is None:
             return mixed, None
         return mixed, _mix(self.shared_gate(shared_input)[:, 0], [*own.unbind(0), *shared.unbind(0)])
 
 
-def of_seen(values: Tensor, seen: Tensor) -> Tensor:
+def _of_seen(values: Tensor, seen: Tensor) -> Tensor:
     """values [views, width] or [tasks, views, width], seen [tasks, rows] -> [tasks, rows, width]."""
     if values.ndim == 2:
         return values[seen]
