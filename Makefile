@@ -158,13 +158,13 @@ bench-sync: BENCHMARK = sync_every
 bench-daily: BENCHMARK = daily
 bench-adapt: BENCHMARK = adaptation
 bench-mask bench-reading bench-scoring bench-unfold bench-sync bench-daily bench-adapt: setup
-	@$(PYTHON) -m benchmarks.$(BENCHMARK) $(if $(filter bench-adapt,$@),--set 'run.data=$(DATA)')
+	@$(PYTHON) -m benchmarks.$(BENCHMARK) $(if $(filter bench-adapt,$@),--set 'run.data=$(DATA)' --seeds $(SEEDS))
 bench-mask: ## Training step: all tasks against one task and against the naive form
 bench-reading: ## Shard reading: ours against raw pyarrow and stock petastorm
 bench-scoring: ## Bulk scoring: ours against a forward pass a task and predict_batch_udf
 bench-unfold: ## Unfold: ours against MLlib and DuckDB, at two sizes, with skew, with Spark's own metrics
 bench-sync: ## Two ranks that agree every 1, 4 and 16 steps: quality and bytes
-bench-adapt: ## Adaptation of each of 68 segments: share of the training's time, what it changes
+bench-adapt: ## Adaptation of each of 68 segments: share of the training's time, what it changes (SEEDS as above)
 bench-daily: ## Daily: one more day after 2, 10 and 30 days of history
 
 # --- shipping -----------------------------------------------------------------------------------------------------
