@@ -81,20 +81,25 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     home = load_config(options.config or ["conf/adult68.yaml"], options.set)
     prepare_data(home)
-    rows = [
+    _write(
         "| seed | segments | adapted | change on validation | on test | better on test | worse | training, s "
-        "| a segment, s (median, slowest) | share of training, % (median, slowest) |",
-        "|" + "---:|" * 10,
-    ]
+        "| a segment, s (median, slowest) | share of training, % (median, slowest) |"
+    )
+    _write("|" + "---:|" * 10)
     for seed in options.seeds or [home.train.seed]:
         found = measure(home, seed)
-        rows.append(
+        _write(
             f"| {seed} | {found.segments} | {len(found.test)} | {_mean(found.validation)} | {_mean(found.test)} "
             f"| {int((found.test > 0).sum())} | {int((found.test < 0).sum())} | {found.training_seconds:.1f} "
             f"| {np.median(found.seconds):.2f}, {found.seconds.max():.2f} "
             f"| {np.median(found.shares):.2f}, {found.shares.max():.2f} |"
         )
-    sys.stdout.write("\n".join(rows) + "\n")
+
+
+def _write(line: str) -> None:
+    """At once: a seed takes minutes, and a later one may be stopped."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def _mean(values: np.ndarray) -> str:
